@@ -1,0 +1,118 @@
+//! What is known of an object's bytes once they were read: checksums and counts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+/// A CRC64NVME as S3 reports it: big-endian, base64.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Crc64(u64);
+
+/// A text that isn't the checksum it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a checksum of the expected form")]
+pub struct ChecksumInvalid(String);
+
+impl Crc64 {
+    /// The checksum whose value is `value`.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    #[must_use]
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Crc64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0.to_be_bytes()))
+    }
+}
+
+impl fmt::Debug for Crc64 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Crc64({self})")
+    }
+}
+
+impl FromStr for Crc64 {
+    type Err = ChecksumInvalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        bytes.map(|b| Self(u64::from_be_bytes(b))).ok_or_else(|| ChecksumInvalid(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Crc64 {
+    type Error = ChecksumInvalid;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Crc64> for String {
+    fn from(crc: Crc64) -> Self {
+        crc.to_string()
+    }
+}
+
+/// An MD5 as `md5sum` prints it: 32 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Md5Digest(String);
+
+impl Md5Digest {
+    /// The digest whose bytes are `bytes`.
+    #[must_use]
+    pub fn new(bytes: [u8; 16]) -> Self {
+        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Md5Digest {
+    type Error = ChecksumInvalid;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if text.len() == 32 && hex { Ok(Self(text)) } else { Err(ChecksumInvalid(text)) }
+    }
+}
+
+impl From<Md5Digest> for String {
+    fn from(md5: Md5Digest) -> Self {
+        md5.0
+    }
+}
+
+/// What was counted and computed over an object's delivered bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectDigest {
+    /// Bytes in the object.
+    pub bytes: u64,
+    /// Newlines in the object, as `wc -l` counts.
+    pub lines: u64,
+    /// Records in the object: delimiters, and one more where the last record has none.
+    pub records: u64,
+    /// CRC64NVME over the whole object.
+    pub crc64: Crc64,
+    /// MD5 over the whole object, where the receipt asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<Md5Digest>,
+}

@@ -1,0 +1,34 @@
+//! The pure planner: files and their record boundaries become objects, keys and parts.
+//!
+//! Nothing here reads a file, a clock or the network; what it must know of a file's content it asks
+//! through [`Boundaries`].
+
+mod digest;
+mod key;
+mod limits;
+mod object;
+mod parts;
+
+pub use digest::{Crc64, Md5Digest, ObjectDigest};
+pub use key::{KeyInvalid, KeyPrefix, ObjectKey};
+pub use limits::{
+    MAX_KEY_BYTES, MAX_OBJECTS, MAX_PART_SIZE, MAX_PARTS, MAX_SPLIT_SIZE, MIN_PART_SIZE, SplitSize,
+    SplitSizeInvalid,
+};
+pub use object::{ByteRange, Fingerprint, Plan, PlanHash, PlannedObject, SourceFile};
+pub use parts::{Part, PartLayout, PartNumber};
+
+/// Where a record ends, asked of a source by the planner.
+pub trait Boundaries {
+    /// The end of the last record that ends in `window` of the file `source` (an index into the
+    /// plan's sources): the offset just behind its delimiter, with
+    /// `window.offset < end <= window.end()`. `None` when no delimiter ends there.
+    ///
+    /// # Errors
+    /// When the file can't be read, or no longer is what was scanned.
+    fn last_record_end(
+        &mut self,
+        source: usize,
+        window: ByteRange,
+    ) -> Result<Option<u64>, std::io::Error>;
+}

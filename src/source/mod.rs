@@ -1,0 +1,1 @@
+//! Where bytes come from: files under the namespace's folder, opened without ever leaving it.
