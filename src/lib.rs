@@ -2,18 +2,23 @@
 //!
 //! | module | what it knows | what it may import |
 //! |---|---|---|
-//! | `api` | the kinds, their validation, reasons and conditions | nothing of ours |
-//! | [`config`] | the operator's configuration file | nothing of ours |
+//! | [`api`] | the kinds, their validation, reasons and conditions | nothing of ours |
+//! | [`yaml`] | YAML in and out | nothing of ours |
+//! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `yaml` |
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
-//! | `source` | where bytes come from: folders opened without leaving them | `plan` |
+//! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
 //! | `transfer` | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
 //! | `controllers` | the reconcilers; nothing of bytes | all of the above |
-//! | `runtime` | logs, signals, the Lease | nothing of ours |
-//! | `cli` | the commands | all |
+//! | `runtime` | logs, signals, the Lease | `config` |
+//! | [`cli`] | the commands | all |
 //!
 //! `tests/architecture.rs` holds this table against the code.
 
+pub mod api;
+pub mod cli;
+pub mod config;
 pub mod plan;
 pub mod source;
 pub mod store;
+pub mod yaml;

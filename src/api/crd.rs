@@ -1,0 +1,62 @@
+//! The CRDs as they are installed: generated from the types, with what the derives can't say.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::CustomResourceExt as _;
+use serde_json::json;
+
+use super::{OutboundDelivery, OutboundDestination, OutboundLedger};
+
+/// The three CRDs, in the order in which they are installed.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![
+        with_fresh_status(OutboundDestination::crd()),
+        with_fresh_status(OutboundDelivery::crd()),
+        strict(OutboundLedger::crd()),
+    ]
+}
+
+/// A fresh object says `observedGeneration: -1`, so that nothing takes it for one that was looked at.
+fn with_fresh_status(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let mut crd = strict(crd);
+    for schema in root_schemas(&mut crd) {
+        let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+            let generation = status.properties.as_mut().and_then(|p| p.get_mut("observedGeneration"));
+            if let Some(generation) = generation {
+                generation.default = Some(JSON(json!(-1)));
+            }
+        }
+    }
+    crd
+}
+
+/// An absent field is left out; `null` is no second way to say so.
+fn strict(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for schema in root_schemas(&mut crd) {
+        visit(schema, &|schema| {
+            schema.nullable = None;
+        });
+    }
+    crd
+}
+
+fn root_schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    crd.spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+}
+
+fn visit(schema: &mut JSONSchemaProps, change: &dyn Fn(&mut JSONSchemaProps)) {
+    change(schema);
+    for property in schema.properties.iter_mut().flat_map(std::collections::BTreeMap::values_mut) {
+        visit(property, change);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+        visit(items, change);
+    }
+}

@@ -1,0 +1,375 @@
+//! `OutboundDelivery`: which files are handed over, and how they are cut and named.
+
+use kube::core::Duration;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::condition::{Condition, ConditionType, find};
+use super::quantity::Quantity;
+use super::rules;
+
+/// Which files are handed over, and how they are cut and named.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "outbound.dev",
+    version = "v1alpha1",
+    kind = "OutboundDelivery",
+    plural = "outbounddeliveries",
+    shortname = "obdel",
+    category = "outbound",
+    namespaced,
+    status = "DeliveryStatus",
+    derive = "PartialEq",
+    doc = "Which files are handed over, and how they are cut and named.",
+    printcolumn = r#"{"name":"Phase","type":"string","description":"Where the delivery stands","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Done%","type":"integer","description":"Bytes confirmed by the store, in percent","jsonPath":".status.progress.percent"}"#,
+    printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","description":"Why it stands there","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Destination","type":"string","description":"Where to","jsonPath":".spec.destinationRef.name","priority":1}"#,
+    printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
+    printcolumn = r#"{"name":"Message","type":"string","description":"What was tried and who must do what","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name is at most 63 characters")
+)]
+#[x_kube(
+    validation = rules::immutable("destinationRef"),
+    validation = rules::immutable("source"),
+    validation = rules::immutable_optional("split"),
+    validation = rules::immutable_optional("key"),
+    validation = rules::immutable_optional("logicalTime"),
+    validation = rules::immutable_optional("ifExists"),
+    validation = rules::immutable_optional("receipt")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundDeliverySpec {
+    /// The destination, in the same namespace.
+    pub destination_ref: DestinationRef,
+
+    /// Where the files are.
+    pub source: SourceSpec,
+
+    /// How files are cut into objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitSpec>,
+
+    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new(r"self.matches('^([^{}]|[{](stem|split|ext|name|date|timestamp|delivery|namespace|destination)[}])*$')")
+            .message("a key has the macros {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
+        validation = Rule::new("!self.startsWith('/') && !self.contains('//') && !self.endsWith('/')").message("a key has no leading or closing \"/\" and no \"//\""),
+        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a key has no \".\" or \"..\" segment"),
+        validation = rules::no_control_characters()
+    )]
+    pub key: Option<String>,
+
+    /// The time that {date} and {timestamp} render. Absent: the creation time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40), extend("format" = "date-time"))]
+    pub logical_time: Option<String>,
+
+    /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_exists: Option<IfExists>,
+
+    /// The receipt, written last: it is there only when all that it names is there and right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptSpec>,
+
+    /// Pauses at part boundaries; uploads stay open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// Consecutive attempts without a newly confirmed part before the delivery fails. Absent: 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub backoff_limit: Option<i32>,
+}
+
+/// A destination in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DestinationRef {
+    /// The destination's name.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// Where the files are: exactly one kind of source.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceSpec {
+    /// Files on the operator's volume, under the folder of this namespace.
+    pub volume: VolumeSource,
+}
+
+/// Files on the operator's volume.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeSource {
+    /// The files, relative to <volume root>/<namespace>/. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),
+        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a path has no \".\" or \"..\" segment: it can't leave the namespace's folder"),
+        validation = rules::no_control_characters()
+    )]
+    pub path: String,
+
+    /// Every file must have been still this long before anything is planned. Absent: not waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    pub min_age: Option<Duration>,
+}
+
+/// How files are cut into objects.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitSpec {
+    /// Bytes in the largest object: more than 0, at most 1T = 10^12. Absent: the destination's splitSize.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = rules::quantity_form(),
+        validation = rules::quantity_positive(),
+        validation = rules::quantity_whole(),
+        validation = rules::quantity_limit()
+    )]
+    pub size: Option<Quantity>,
+
+    /// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boundary: Option<BoundaryKind>,
+
+    /// What a record is. Lines (what applies when absent): bytes up to a delimiter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+
+    /// What ends a record: one byte (an ASCII character), or CRLF. Absent: a newline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2))]
+    #[x_kube(validation = Rule::new(r"self == '\r\n' || (self.size() == 1 && bytes(self).size() == 1)")
+        .message("a delimiter is one byte (an ASCII character) or CRLF"))]
+    pub delimiter: Option<String>,
+
+    /// How far back from a cut a record's end is looked for; never over the size. Absent: 64Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = rules::quantity_form(),
+        validation = rules::quantity_positive(),
+        validation = rules::quantity_whole(),
+        validation = rules::quantity_limit()
+    )]
+    pub max_record_size: Option<Quantity>,
+
+    /// What stands before a split's number. Absent: "-".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._=+~@-]*$')").message("a separator has letters, digits and ._=+~@- only"))]
+    pub separator: Option<String>,
+}
+
+/// Where a cut may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BoundaryKind {
+    /// Never inside a record.
+    Record,
+    /// Anywhere.
+    Byte,
+}
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Format {
+    /// Bytes up to a delimiter.
+    Lines,
+}
+
+/// What happens when an object's key is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum IfExists {
+    /// The delivery fails.
+    Fail,
+}
+
+/// The receipt's key and content.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptSpec {
+    /// The receipt's key, behind the destination's prefix. Macros: {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{delivery}.info".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new(r"self.matches('^([^{}]|[{](date|timestamp|delivery|namespace|destination)[}])*$')")
+            .message("a receipt's key has the macros {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
+        validation = Rule::new("!self.startsWith('/') && !self.contains('//') && !self.endsWith('/')").message("a key has no leading or closing \"/\" and no \"//\""),
+        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a key has no \".\" or \"..\" segment"),
+        validation = rules::no_control_characters()
+    )]
+    pub key: Option<String>,
+
+    /// Whether the receipt gives each object's MD5, which costs more than all else. Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<bool>,
+}
+
+/// Where a delivery stands; for people, derived from the conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Not begun, or waiting.
+    Pending,
+    /// Finding where to cut.
+    Planning,
+    /// Sending objects.
+    Uploading,
+    /// All objects are there; the receipt is on its way.
+    Finalizing,
+    /// Delivered.
+    Complete,
+    /// Ended without delivering.
+    Failed,
+    /// Held on purpose.
+    Suspended,
+}
+
+/// What is the case with a delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// The generation that this status was made for; -1 before the operator saw the object.
+    #[schemars(range(min = -1))]
+    pub observed_generation: i64,
+    /// Where the delivery stands; derived from the conditions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+    /// Ready, Reconciling and Stalled by kstatus' rules; Complete and Failed as a Job has them.
+    #[serde(default)]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The destination as it was planned for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<PlannedDestination>,
+    /// How far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<DeliveryProgress>,
+    /// What was delivered: at most 100 objects and 24 KiB; the receipt has all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub objects: Vec<DeliveredObject>,
+    /// How many delivered objects the list leaves out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub objects_omitted: Option<i64>,
+    /// The receipt, once written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<DeliveryReceipt>,
+    /// When work began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"), length(max = 64))]
+    pub start_time: Option<String>,
+    /// When everything was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"), length(max = 64))]
+    pub completion_time: Option<String>,
+    /// Consecutive attempts without a newly confirmed part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub attempts: Option<i32>,
+    /// The last error that was met on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub last_error: Option<String>,
+    /// The value of the annotation outbound.dev/requestedAt that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_request: Option<String>,
+}
+
+impl Default for DeliveryStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: -1,
+            phase: None,
+            conditions: Vec::new(),
+            destination: None,
+            progress: None,
+            objects: Vec::new(),
+            objects_omitted: None,
+            receipt: None,
+            start_time: None,
+            completion_time: None,
+            attempts: None,
+            last_error: None,
+            last_handled_request: None,
+        }
+    }
+}
+
+impl DeliveryStatus {
+    /// The condition of that type.
+    #[must_use]
+    pub fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        find(&self.conditions, type_)
+    }
+}
+
+/// The destination as a delivery was planned for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedDestination {
+    /// The destination's uid.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// A hash over bucket, prefix, region, endpoint, owner and ACL.
+    #[schemars(length(max = 64))]
+    pub hash: String,
+}
+
+/// How far a delivery is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryProgress {
+    /// Bytes to deliver.
+    #[schemars(range(min = 0))]
+    pub bytes_total: i64,
+    /// Bytes that the store confirmed.
+    #[schemars(range(min = 0))]
+    pub bytes_done: i64,
+    /// The same in percent; 100 only when all is delivered.
+    #[schemars(range(min = 0, max = 100))]
+    pub percent: i32,
+    /// Files in the source.
+    #[schemars(range(min = 0))]
+    pub files_total: i64,
+    /// Objects to deliver.
+    #[schemars(range(min = 0))]
+    pub objects_total: i64,
+    /// Objects delivered and verified.
+    #[schemars(range(min = 0))]
+    pub objects_done: i64,
+}
+
+/// An object that was delivered and verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveredObject {
+    /// The whole key.
+    #[schemars(length(max = 1024))]
+    pub key: String,
+    /// Bytes in it.
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+    /// Newlines in it.
+    #[schemars(range(min = 0))]
+    pub lines: i64,
+    /// CRC64NVME over the whole object, as S3 writes it.
+    #[schemars(length(max = 64))]
+    pub checksum: String,
+}
+
+/// The receipt, once written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryReceipt {
+    /// The whole key.
+    #[schemars(length(max = 1024))]
+    pub key: String,
+    /// CRC64NVME over the whole receipt, as S3 writes it.
+    #[schemars(length(max = 64))]
+    pub checksum: String,
+}

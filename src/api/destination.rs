@@ -1,0 +1,298 @@
+//! `OutboundDestination`: where a customer wants files, and in which permission mode we write there.
+
+use kube::core::Duration;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::condition::{Condition, ConditionType, find};
+use super::quantity::Quantity;
+use super::rules;
+
+/// Where a customer wants files, and in which permission mode we write there.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "outbound.dev",
+    version = "v1alpha1",
+    kind = "OutboundDestination",
+    plural = "outbounddestinations",
+    shortname = "obdest",
+    category = "outbound",
+    namespaced,
+    status = "DestinationStatus",
+    derive = "PartialEq",
+    doc = "Where a customer wants files, and in which permission mode we write there.",
+    printcolumn = r#"{"name":"Mode","type":"string","description":"How we are allowed to write","jsonPath":".spec.permissionMode"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","description":"Is our access proved?","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","description":"Why it is ready or not","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Bucket","type":"string","description":"The customer's bucket","jsonPath":".spec.bucket","priority":1}"#,
+    printcolumn = r#"{"name":"Prefix","type":"string","description":"The prefix in the bucket","jsonPath":".spec.prefix","priority":1}"#,
+    printcolumn = r#"{"name":"Verified","type":"date","description":"When access was last proved","jsonPath":".status.lastVerifiedTime","priority":1}"#,
+    printcolumn = r#"{"name":"Message","type":"string","description":"What was tried and who must do what","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name is at most 63 characters")
+)]
+#[x_kube(
+    validation = Rule::new("self.permissionMode != 'AccessKey' || has(self.accessKey)")
+        .message("permissionMode AccessKey needs the block accessKey: {secretRef: {name: ...}}"),
+    validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.accessKey)")
+        .message("the block accessKey goes with permissionMode AccessKey only; CrossAccount has no block, because no secret is shared"),
+    validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.endpoint)")
+        .message("endpoint goes with permissionMode AccessKey only: our own identity signs for AWS alone"),
+    validation = Rule::new("self.permissionMode != 'CrossAccount' || has(self.bucketOwner)")
+        .message("permissionMode CrossAccount needs bucketOwner, the customer's 12-digit account id")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundDestinationSpec {
+    /// The customer's bucket, by its name: 3 to 63 lower-case letters, digits, dots and hyphens. Access point aliases and directory buckets are not supported.
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[a-z0-9.-]+$')").message("a bucket name has lower-case letters, digits, dots and hyphens only"),
+        validation = Rule::new("self.matches('^[a-z0-9](.*[a-z0-9])?$')").message("a bucket name begins and ends with a letter or a digit"),
+        validation = Rule::new("!self.contains('..')").message("a bucket name has no two dots in a row"),
+        validation = Rule::new("!self.matches('^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$')").message("a bucket name is not formatted as an IP address"),
+        validation = Rule::new("!self.startsWith('xn--') && !self.startsWith('sthree-') && !self.startsWith('amzn-s3-demo-')")
+            .message("S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-"),
+        validation = Rule::new("!self.endsWith('-s3alias') && !self.endsWith('--ol-s3') && !self.endsWith('.mrap')")
+            .message("name the bucket itself: access point aliases (-s3alias, --ol-s3, .mrap) are not supported"),
+        validation = Rule::new("!self.endsWith('--x-s3') && !self.endsWith('--table-s3')")
+            .message("directory and table buckets (--x-s3, --table-s3) are not supported"),
+    )]
+    pub bucket: String,
+
+    /// What every key begins with: empty, or ends with "/". Key = prefix + rendered key, verbatim. At most 512 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(
+        validation = Rule::new("self == '' || self.endsWith('/')").message("a prefix ends with \"/\""),
+        validation = Rule::new("!self.startsWith('/')").message("a prefix has no leading \"/\": keys in S3 have none"),
+        validation = Rule::new("!self.contains('//')").message("a prefix has no \"//\""),
+        validation = Rule::new(r"!self.matches('(^|/)[.][.]?(/|$)')").message("a prefix has no \".\" or \"..\" segment"),
+        validation = Rule::new("bytes(self).size() <= 512").message("a prefix is at most 512 bytes"),
+        validation = rules::no_control_characters(),
+    )]
+    pub prefix: Option<String>,
+
+    /// The bucket's region. Absent: learned from the bucket, or us-east-1 with an endpoint. Name it outside the aws partition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+(-[a-z0-9]+)*$')").message("a region is written like eu-west-1"))]
+    pub region: Option<String>,
+
+    /// The 12-digit account that must own the bucket, quoted; sent with every request. Required for CrossAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{12}$')").message("bucketOwner is an AWS account id: 12 digits, quoted"))]
+    pub bucket_owner: Option<String>,
+
+    /// An S3-compatible store, as scheme, host and port; with AccessKey only. It must be on the operator's allow-list. Redirects are never followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 300))]
+    #[x_kube(validation = Rule::new(r"self.matches('^https?://([a-zA-Z0-9.-]+|[\\[][0-9a-fA-F:]+[\\]])(:[0-9]{1,5})?$')")
+        .message("an endpoint is scheme, host and port, for example https://s3.example.com:9000, without a path"))]
+    pub endpoint: Option<String>,
+
+    /// How the bucket stands in the URL. Absent: Path for an endpoint or a bucket with a dot, else VirtualHosted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addressing: Option<AddressingStyle>,
+
+    /// How we are allowed to write: with a key that the customer shares, or as our own account, which the customer's bucket policy allows.
+    pub permission_mode: PermissionMode,
+
+    /// The customer's access key; exactly with permissionMode AccessKey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_key: Option<AccessKeyRef>,
+
+    /// The ACL sent with each object. Absent: BucketOwnerFullControl in CrossAccount, None otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acl: Option<AclPolicy>,
+
+    /// Whether the grant lets us read our objects' headers under the prefix. WriteOnly (what applies when absent) asks for writing alone; Granted adds s3:GetObject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_back: Option<ReadBack>,
+
+    /// Bytes in the largest object: more than 0, at most 1T = 10^12. Absent: 1T. A delivery may name its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(
+        validation = rules::quantity_form(),
+        validation = rules::quantity_positive(),
+        validation = rules::quantity_whole(),
+        validation = rules::quantity_limit()
+    )]
+    pub split_size: Option<Quantity>,
+
+    /// How often access is proved again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<VerificationSpec>,
+
+    /// Holds the destination: no proofs, and deliveries to it pause at part boundaries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}
+
+/// How we are allowed to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PermissionMode {
+    /// With an access key that the customer shares.
+    AccessKey,
+    /// As our own account, which the customer's bucket policy allows.
+    CrossAccount,
+}
+
+/// How the bucket stands in the URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AddressingStyle {
+    /// `https://bucket.host/key`
+    VirtualHosted,
+    /// `https://host/bucket/key`
+    Path,
+}
+
+/// The ACL sent with each object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AclPolicy {
+    /// `bucket-owner-full-control`
+    BucketOwnerFullControl,
+    /// No ACL is sent.
+    None,
+}
+
+/// Whether we may read our objects' headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReadBack {
+    /// Nothing but writing is asked of the customer.
+    WriteOnly,
+    /// The grant adds s3:GetObject on the prefix.
+    Granted,
+}
+
+/// Where the customer's access key is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessKeyRef {
+    /// A Secret in this namespace with the keys accessKeyId, secretAccessKey and, optionally, sessionToken.
+    pub secret_ref: SecretRef,
+}
+
+/// A Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+/// How often access is proved again.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VerificationSpec {
+    /// Time between proofs, with jitter: at least 1m. Absent: 1h. A delivery that succeeded counts as a proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    #[x_kube(
+        validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('1m')").message("interval is at least 1m"),
+        validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('8760h')").message("interval is at most 8760h, a year")
+    )]
+    pub interval: Option<Duration>,
+}
+
+/// What is the case with a destination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationStatus {
+    /// The generation that this status was made for; -1 before the operator saw the object.
+    #[schemars(range(min = -1))]
+    pub observed_generation: i64,
+    /// Ready, Reconciling and Stalled by kstatus' rules, and AccessVerified.
+    #[serde(default)]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What applies where the spec is silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<Effective>,
+    /// Who we are to the customer (CrossAccount).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Policies to paste.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Grant>,
+    /// When access was last proved; written when a result changes, or when it is over an hour old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"), length(max = 64))]
+    pub last_verified_time: Option<String>,
+    /// The resourceVersion of the Secret that the last proof used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub secret_version: Option<String>,
+    /// The value of the annotation outbound.dev/requestedAt that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub last_handled_request: Option<String>,
+}
+
+impl Default for DestinationStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: -1,
+            conditions: Vec::new(),
+            effective: None,
+            identity: None,
+            grant: None,
+            last_verified_time: None,
+            secret_version: None,
+            last_handled_request: None,
+        }
+    }
+}
+
+impl DestinationStatus {
+    /// The condition of that type.
+    #[must_use]
+    pub fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        find(&self.conditions, type_)
+    }
+}
+
+/// What applies where the spec is silent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Effective {
+    /// The bucket's region.
+    #[schemars(length(max = 32))]
+    pub region: String,
+    /// Bytes in the largest object.
+    #[schemars(range(min = 1))]
+    pub split_size: i64,
+    /// The ACL sent with each object.
+    pub acl: AclPolicy,
+    /// How the bucket stands in the URL.
+    pub addressing: AddressingStyle,
+    /// The account that must own the bucket, where one is pinned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 12))]
+    pub bucket_owner: Option<String>,
+}
+
+/// Who we are to the customer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// Our account.
+    #[schemars(length(max = 12))]
+    pub account: String,
+    /// Our principal, as the customer's bucket policy names it.
+    #[schemars(length(max = 2048))]
+    pub arn: String,
+}
+
+/// Policies to paste: least actions, our principal, this prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// The customer's bucket policy, as JSON (CrossAccount).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub bucket_policy: Option<String>,
+    /// What the identity that signs needs of its own account, as JSON: our role's in CrossAccount, the user's behind the shared key in AccessKey.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub identity_policy: Option<String>,
+}

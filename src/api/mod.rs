@@ -1,0 +1,39 @@
+//! `outbound.dev/v1alpha1`: the kinds, what the apiserver refuses of them, their reasons and conditions.
+//!
+//! Types, validation and their docs; nothing here talks to a server. Every rule that a schema can
+//! hold is in the schema, so that `kubectl apply` refuses bad input before the operator sees it.
+
+mod condition;
+mod crd;
+mod delivery;
+mod destination;
+mod ledger;
+mod quantity;
+mod reason;
+mod rules;
+
+pub use condition::{Condition, Conditions, ConditionType, Situation, Status};
+pub use crd::crds;
+pub use delivery::{
+    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, Format,
+    IfExists, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec,
+    VolumeSource,
+};
+pub use destination::{
+    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity, OutboundDestination,
+    OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef, VerificationSpec,
+};
+pub use ledger::{
+    IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger, OutboundLedgerSpec,
+};
+pub use quantity::{Quantity, QuantityInvalid};
+pub use reason::{DeliveryReason, DestinationReason};
+
+/// The API group of all kinds.
+pub const GROUP: &str = "outbound.dev";
+
+/// The annotation whose new value asks for a proof or a retry now.
+pub const REQUESTED_AT: &str = "outbound.dev/requestedAt";
+
+/// On a delivery while one of its uploads may be open.
+pub const FINALIZER: &str = "outbound.dev/uploads";

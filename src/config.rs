@@ -1,0 +1,320 @@
+//! The operator's configuration file: read once at start, unknown keys refused.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::api::Quantity;
+use crate::plan::{MAX_PART_SIZE, MIN_PART_SIZE};
+use crate::yaml::{self, YamlError};
+
+/// A configuration that can't be used; says which key and why.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("the configuration {path:?} can't be read: {source}; name a readable file with --config")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What came back.
+        source: std::io::Error,
+    },
+    /// The file isn't YAML of the expected shape, or has an unknown key.
+    #[error("the configuration {path:?} is refused: {source}; docs/configuration.md lists the keys")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: YamlError,
+    },
+    /// A key's value can't be.
+    #[error("the configuration's {key} is refused: {why}")]
+    Invalid {
+        /// The key, with dots between levels.
+        key: &'static str,
+        /// Why it can't be.
+        why: String,
+    },
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// Part of tokens; never changed.
+    pub cluster_id: String,
+    /// Who we are to customers; needed by CrossAccount destinations.
+    #[serde(default)]
+    pub identity: Option<IdentityConfig>,
+    /// Where `source.volume` reads.
+    #[serde(default)]
+    pub volume: VolumeConfig,
+    /// What each namespace may reach.
+    #[serde(default)]
+    pub tenancy: Vec<TenancyRule>,
+    /// Which stores there are beside AWS's own.
+    #[serde(default)]
+    pub endpoints: EndpointsConfig,
+    /// Bounds of the transfer engine.
+    #[serde(default)]
+    pub transfer: TransferConfig,
+    /// One operator of several works at a time.
+    #[serde(default)]
+    pub leader_election: LeaderElectionConfig,
+    /// Which namespaces are watched.
+    #[serde(default)]
+    pub watch: WatchConfig,
+    /// How a changed Secret is noticed.
+    #[serde(default)]
+    pub secrets: SecretsMode,
+}
+
+/// Who we are to customers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentityConfig {
+    /// Our 12-digit account.
+    pub account_id: String,
+    /// Our principal, word for word as the grant names it.
+    pub principal_arn: String,
+    /// The region of our own endpoints, and the first guess for a bucket's.
+    pub region: String,
+}
+
+/// Where `source.volume` reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct VolumeConfig {
+    /// The folder that holds one folder a namespace.
+    pub root: PathBuf,
+}
+
+impl Default for VolumeConfig {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/exports") }
+    }
+}
+
+/// What some namespaces may reach.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TenancyRule {
+    /// Names or globs (`*` and `?`).
+    pub namespaces: Vec<String>,
+    /// Buckets that CrossAccount destinations may name.
+    #[serde(default)]
+    pub cross_account_buckets: Vec<BucketRule>,
+    /// Roles that destinations may name (ARNs or globs).
+    #[serde(default)]
+    pub roles: Vec<String>,
+    /// Our own buckets that deliveries may read.
+    #[serde(default)]
+    pub sources: Vec<SourceRule>,
+}
+
+/// A bucket that a namespace may write to as our own account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BucketRule {
+    /// The bucket's name, or a glob.
+    pub bucket: String,
+    /// The accounts that may own it: bucket names are global, so the owner is part of the rule.
+    pub owners: Vec<String>,
+    /// The prefixes under which it may write; none listed means none.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+}
+
+/// A bucket of ours that a namespace may read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceRule {
+    /// The bucket's name.
+    pub bucket: String,
+    /// The prefixes under which it may read.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+}
+
+/// Which stores there are beside AWS's own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EndpointsConfig {
+    /// Endpoints that destinations may name: exact scheme, host and port.
+    pub allow: Vec<String>,
+    /// Whether `http://` may be named at all.
+    pub allow_plain_http: bool,
+    /// Use AWS's FIPS endpoints.
+    pub use_fips: bool,
+    /// Use AWS's dual-stack endpoints.
+    pub use_dual_stack: bool,
+    /// Overrides AWS's own S3 for our own identity.
+    pub s3: Option<String>,
+    /// Overrides AWS's own STS for our own identity.
+    pub sts: Option<String>,
+}
+
+/// Bounds of the transfer engine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TransferConfig {
+    /// Bytes of part buffers over all deliveries.
+    pub memory: Quantity,
+    /// Bytes in a part.
+    pub part_size: Quantity,
+    /// Parts in flight over all deliveries.
+    pub max_concurrent_parts: u16,
+}
+
+impl Default for TransferConfig {
+    fn default() -> Self {
+        Self {
+            memory: Quantity::Text("64Mi".into()),
+            part_size: Quantity::Text("8Mi".into()),
+            max_concurrent_parts: 8,
+        }
+    }
+}
+
+/// One operator of several works at a time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LeaderElectionConfig {
+    /// Whether to wait for the Lease before working.
+    pub enabled: bool,
+    /// The Lease's name.
+    pub lease_name: String,
+    /// The Lease's namespace.
+    pub namespace: String,
+}
+
+impl Default for LeaderElectionConfig {
+    fn default() -> Self {
+        Self { enabled: true, lease_name: "outbound-operator".into(), namespace: "outbound-system".into() }
+    }
+}
+
+/// Which namespaces are watched.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct WatchConfig {
+    /// The namespaces; empty means all.
+    pub namespaces: Vec<String>,
+}
+
+/// How a changed Secret is noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum SecretsMode {
+    /// By reading it at the next proof, on request, and when the store refuses the old key.
+    #[default]
+    Get,
+    /// By watching, within seconds.
+    Watch,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// When the file can't be read, has an unknown key, or a value that can't be.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let config: Self =
+            yaml::read(&text).map_err(|source| ConfigError::Malformed { path: path.to_owned(), source })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, why: &str| Err(ConfigError::Invalid { key, why: why.to_owned() });
+        let plain = |id: &str| id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if self.cluster_id.is_empty() || self.cluster_id.len() > 128 || !plain(&self.cluster_id) {
+            return refuse("clusterId", "it has 1 to 128 letters, digits, \"-\", \"_\" and \".\"");
+        }
+        if self.transfer.max_concurrent_parts == 0 {
+            return refuse("transfer.maxConcurrentParts", "it is at least 1");
+        }
+        let part_size = self.part_size()?;
+        if !(MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part_size) {
+            return refuse("transfer.partSize", "S3 takes parts of 5Mi to 5Gi");
+        }
+        if self.memory()? < 1 << 20 {
+            return refuse("transfer.memory", "it is at least 1Mi");
+        }
+        if let Some(identity) = &self.identity {
+            identity.check()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of part buffers over all deliveries.
+    ///
+    /// # Errors
+    /// When the quantity isn't whole bytes.
+    pub fn memory(&self) -> Result<u64, ConfigError> {
+        bytes("transfer.memory", &self.transfer.memory)
+    }
+
+    /// Bytes in a part.
+    ///
+    /// # Errors
+    /// When the quantity isn't whole bytes.
+    pub fn part_size(&self) -> Result<u64, ConfigError> {
+        bytes("transfer.partSize", &self.transfer.part_size)
+    }
+}
+
+impl IdentityConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        let twelve_digits = self.account_id.len() == 12 && self.account_id.bytes().all(|b| b.is_ascii_digit());
+        if !twelve_digits {
+            let why = "it is an AWS account id: 12 digits, quoted".to_owned();
+            return Err(ConfigError::Invalid { key: "identity.accountId", why });
+        }
+        if !self.principal_arn.starts_with("arn:") || self.principal_arn.split(':').count() < 6 {
+            let why = "it is an ARN such as arn:aws:iam::999988887777:role/outbound".to_owned();
+            return Err(ConfigError::Invalid { key: "identity.principalArn", why });
+        }
+        Ok(())
+    }
+}
+
+fn bytes(key: &'static str, quantity: &Quantity) -> Result<u64, ConfigError> {
+    quantity.bytes().map_err(|error| ConfigError::Invalid { key, why: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_keys_have_defaults() {
+        let config: Config = yaml::read("clusterId: prod-eu").unwrap();
+        assert!(config.check().is_ok());
+        assert_eq!(config.memory().unwrap(), 64 << 20);
+        assert_eq!(config.part_size().unwrap(), 8 << 20);
+        assert!(config.leader_election.enabled);
+        assert_eq!(config.secrets, SecretsMode::Get);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = yaml::read::<Config>("clusterId: a\ntransfer: {memroy: 1Gi}").unwrap_err();
+        assert!(error.to_string().contains("memroy"), "{error}");
+    }
+
+    #[test]
+    fn what_can_not_be_is_refused_with_its_key() {
+        for (text, key) in [
+            ("clusterId: 'a b'", "clusterId"),
+            ("clusterId: a\ntransfer: {partSize: 1Mi}", "transfer.partSize"),
+            ("clusterId: a\ntransfer: {maxConcurrentParts: 0}", "transfer.maxConcurrentParts"),
+            ("clusterId: a\ntransfer: {memory: 1k}", "transfer.memory"),
+            ("clusterId: a\nidentity: {accountId: '1', principalArn: 'arn:aws:iam::1:root', region: r}", "identity.accountId"),
+        ] {
+            let error = yaml::read::<Config>(text).unwrap().check().unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+}
