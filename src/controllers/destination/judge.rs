@@ -1,0 +1,212 @@
+//! From what a proof brought to what the status says: pure.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::memory::{Ending, Question};
+use crate::api::{
+    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, Effective, Grant, Identity, Situation,
+    Status,
+};
+
+/// Unanswered proofs in a row that a verified destination takes before Ready flips.
+const PATIENCE: u32 = 3;
+
+/// `lastVerifiedTime` is written again once it is this old, so that a steady destination costs few writes.
+const VERIFIED_TIME_AGE: SignedDuration = SignedDuration::from_hours(1);
+
+/// What a proof brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) question: Question,
+    pub(crate) secret_version: Option<String>,
+    pub(crate) finding: Finding,
+}
+
+/// What is known of our access.
+#[derive(Clone, Debug)]
+pub(crate) enum Finding {
+    /// Proved.
+    Verified,
+    /// Refused; somebody must act.
+    Refused(DestinationReason, String),
+    /// Nothing that says anything about access came back.
+    Unanswered(DestinationReason, String),
+}
+
+impl Finding {
+    pub(super) const fn ending(&self) -> Ending {
+        match self {
+            Self::Verified => Ending::Verified,
+            Self::Refused(..) => Ending::Refused,
+            Self::Unanswered(..) => Ending::Unanswered,
+        }
+    }
+}
+
+/// What the status says beside the conditions: functions of the spec and the configuration.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) effective: Option<Effective>,
+    pub(super) identity: Option<Identity>,
+    pub(super) grant: Option<Grant>,
+}
+
+/// The status of a destination that is held.
+pub(super) fn suspended(old: &DestinationStatus, facts: Facts, generation: i64, now: Timestamp) -> DestinationStatus {
+    let message = "spec.suspend is set: no proofs are made and deliveries to this destination wait";
+    let conditions = Conditions::from(&old.conditions, generation, now)
+        .situation(Situation::Suspended, DestinationReason::Suspended.as_str(), message)
+        .keep(ConditionType::AccessVerified);
+    with(old, facts, generation, conditions.finish())
+}
+
+/// The status while the first proof of a generation is under way.
+pub(super) fn verifying(old: &DestinationStatus, facts: Facts, generation: i64, now: Timestamp) -> DestinationStatus {
+    let reason = DestinationReason::Verifying.as_str();
+    let message = "our access is being proved: an upload is created, one part sent, and the upload aborted";
+    let conditions = Conditions::from(&old.conditions, generation, now)
+        .situation(Situation::Working, reason, message)
+        .set(ConditionType::AccessVerified, Status::Unknown, reason, message);
+    with(old, facts, generation, conditions.finish())
+}
+
+/// The status after a proof. `unanswered` counts the unanswered proofs in a row, this one included.
+pub(super) fn judged(
+    old: &DestinationStatus,
+    facts: Facts,
+    outcome: &Outcome,
+    unanswered: u32,
+    now: Timestamp,
+) -> DestinationStatus {
+    let generation = outcome.question.generation;
+    let conditions = Conditions::from(&old.conditions, generation, now);
+    let conditions = match &outcome.finding {
+        Finding::Verified => {
+            let (reason, message) = (DestinationReason::Verified.as_str(), "our access is proved");
+            conditions
+                .situation(Situation::Done, reason, message)
+                .set(ConditionType::AccessVerified, Status::True, reason, message)
+                .finish()
+        }
+        Finding::Refused(reason, message) => stalled(conditions, *reason, message, Status::False),
+        Finding::Unanswered(reason, message) if unanswered >= PATIENCE => {
+            stalled(conditions, *reason, message, Status::Unknown)
+        }
+        Finding::Unanswered(..) if settled(old, generation) => old.conditions.clone(),
+        Finding::Unanswered(reason, message) => conditions
+            .situation(Situation::Working, reason.as_str(), message)
+            .set(ConditionType::AccessVerified, Status::Unknown, reason.as_str(), message)
+            .finish(),
+    };
+    let verified = matches!(outcome.finding, Finding::Verified);
+    DestinationStatus {
+        last_verified_time: if verified { verified_time(old, generation, now) } else { old.last_verified_time.clone() },
+        secret_version: outcome.secret_version.clone(),
+        last_handled_request: outcome.question.request.clone(),
+        ..with(old, facts, generation, conditions)
+    }
+}
+
+fn stalled(conditions: Conditions<'_>, reason: DestinationReason, message: &str, access: Status) -> Vec<Condition> {
+    conditions
+        .situation(Situation::NeedsSomebody, reason.as_str(), message)
+        .set(ConditionType::AccessVerified, access, reason.as_str(), message)
+        .finish()
+}
+
+/// Whether the old status is a result of this generation, which one lost answer doesn't take back.
+fn settled(old: &DestinationStatus, generation: i64) -> bool {
+    old.condition(ConditionType::Ready)
+        .is_some_and(|ready| ready.observed_generation == generation && ready.status != Status::Unknown)
+}
+
+fn verified_time(old: &DestinationStatus, generation: i64, now: Timestamp) -> Option<String> {
+    let was_ready = settled(old, generation)
+        && old.condition(ConditionType::Ready).is_some_and(|ready| ready.status == Status::True);
+    let old_time: Option<Timestamp> = old.last_verified_time.as_ref().and_then(|text| text.parse().ok());
+    let fresh = old_time.is_some_and(|time| now.duration_since(time) < VERIFIED_TIME_AGE);
+    if was_ready && fresh {
+        return old.last_verified_time.clone();
+    }
+    Some(Timestamp::from_second(now.as_second()).unwrap_or(now).to_string())
+}
+
+fn with(
+    old: &DestinationStatus,
+    facts: Facts,
+    generation: i64,
+    conditions: Vec<Condition>,
+) -> DestinationStatus {
+    DestinationStatus {
+        observed_generation: generation,
+        conditions,
+        effective: facts.effective,
+        identity: facts.identity,
+        grant: facts.grant,
+        ..old.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn outcome(finding: Finding) -> Outcome {
+        Outcome { question: Question { generation: 1, request: None }, secret_version: None, finding }
+    }
+
+    fn verified(old: &DestinationStatus, now: i64) -> DestinationStatus {
+        judged(old, Facts::default(), &outcome(Finding::Verified), 0, at(now))
+    }
+
+    fn unanswered(old: &DestinationStatus, count: u32, now: i64) -> DestinationStatus {
+        let finding = Finding::Unanswered(DestinationReason::EndpointUnreachable, "no connection".into());
+        judged(old, Facts::default(), &outcome(finding), count, at(now))
+    }
+
+    fn ready(status: &DestinationStatus) -> (Status, &str) {
+        let ready = status.condition(ConditionType::Ready).unwrap();
+        (ready.status, ready.reason.as_str())
+    }
+
+    #[test]
+    fn a_verified_destination_takes_two_lost_answers_without_a_word() {
+        let first = verified(&DestinationStatus::default(), 0);
+        assert_eq!(ready(&first), (Status::True, "Verified"));
+        assert_eq!(unanswered(&first, 1, 10), first);
+        assert_eq!(unanswered(&first, 2, 20), first);
+        assert_eq!(ready(&unanswered(&first, 3, 30)), (Status::False, "EndpointUnreachable"));
+    }
+
+    #[test]
+    fn a_fresh_destination_says_what_it_waits_for() {
+        let fresh = verifying(&DestinationStatus::default(), Facts::default(), 1, at(0));
+        assert_eq!(ready(&fresh), (Status::Unknown, "Verifying"));
+        assert_eq!(ready(&unanswered(&fresh, 1, 1)), (Status::Unknown, "EndpointUnreachable"));
+        assert_eq!(ready(&unanswered(&fresh, 3, 1)), (Status::False, "EndpointUnreachable"));
+    }
+
+    #[test]
+    fn a_steady_destination_is_written_once_an_hour() {
+        let first = verified(&DestinationStatus::default(), 0);
+        assert_eq!(verified(&first, 3599), first);
+        let later = verified(&first, 3601);
+        assert_eq!(later.last_verified_time.as_deref(), Some("1970-01-01T01:00:01Z"));
+        assert_eq!(later.conditions, first.conditions);
+    }
+
+    #[test]
+    fn a_refusal_stalls_and_a_repair_clears_it() {
+        let finding = Finding::Refused(DestinationReason::AccessDenied, "s3:PutObject".into());
+        let refused = judged(&DestinationStatus::default(), Facts::default(), &outcome(finding), 0, at(0));
+        assert_eq!(ready(&refused), (Status::False, "AccessDenied"));
+        assert!(refused.condition(ConditionType::Stalled).is_some());
+        let repaired = verified(&refused, 60);
+        assert!(repaired.condition(ConditionType::Stalled).is_none());
+        assert_eq!(repaired.last_verified_time.as_deref(), Some("1970-01-01T00:01:00Z"));
+    }
+}

@@ -1,0 +1,220 @@
+//! Owns the tasks that outlive a reconcile: proofs, running deliveries, clean-ups.
+//!
+//! A reconcile starts, stops and reads; the end of a task, and progress on the way, come back as triggers.
+//! No task is without an owner: dropping or forgetting an entry ends its task.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a task may take to stop before it is ended where it stands.
+const STOP_GRACE: Duration = Duration::from_secs(20);
+
+/// What a reconcile sees of a task.
+#[derive(Clone, Debug)]
+pub(crate) enum Standing<S, O> {
+    /// There is none.
+    Absent,
+    /// It runs; this is what it last reported.
+    Running(S),
+    /// It was asked to stop and hasn't ended yet.
+    Stopping,
+    /// It ended.
+    Ended(O),
+}
+
+/// What a task is handed.
+pub(crate) struct Handle<S> {
+    /// Where it reports how far it is.
+    pub(crate) report: watch::Sender<S>,
+    /// Cancelled when it must stop.
+    pub(crate) stop: CancellationToken,
+}
+
+struct Task<S, O> {
+    state: watch::Receiver<S>,
+    stop: CancellationToken,
+    outcome: std::sync::Arc<Mutex<Option<O>>>,
+    join: JoinHandle<()>,
+}
+
+impl<S, O> Task<S, O> {
+    /// Whether it ended without an outcome: it panicked, or was ended where it stood.
+    fn is_lost(&self) -> bool {
+        self.join.is_finished() && self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+impl<S, O> Drop for Task<S, O> {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.join.abort();
+    }
+}
+
+/// The running tasks of one kind, by the uid of the object that each works for.
+pub(crate) struct Supervisor<R, S, O> {
+    tasks: Mutex<HashMap<String, Task<S, O>>>,
+    trigger: UnboundedSender<R>,
+}
+
+impl<R, S, O> Supervisor<R, S, O>
+where
+    R: Clone + Send + Sync + 'static,
+    S: Clone + Default + Send + Sync + 'static,
+    O: Clone + Send + 'static,
+{
+    /// A supervisor and the stream of objects whose tasks have news.
+    pub(crate) fn new() -> (Self, UnboundedReceiver<R>) {
+        let (trigger, triggers) = unbounded();
+        (Self { tasks: Mutex::new(HashMap::new()), trigger }, triggers)
+    }
+
+    /// Starts a task for `uid`, unless there is one that runs or whose outcome wasn't forgotten.
+    pub(crate) fn start<F>(&self, uid: &str, object: R, task: impl FnOnce(Handle<S>) -> F)
+    where
+        F: Future<Output = O> + Send + 'static,
+    {
+        let mut tasks = self.tasks();
+        if tasks.get(uid).is_some_and(|task| !task.is_lost()) {
+            return;
+        }
+        let (report, state) = watch::channel(S::default());
+        let stop = CancellationToken::new();
+        let outcome = std::sync::Arc::new(Mutex::new(None));
+        let work = task(Handle { report, stop: stop.clone() });
+        let join = tokio::spawn(Self::follow(work, state.clone(), outcome.clone(), self.trigger.clone(), object));
+        tasks.insert(uid.to_owned(), Task { state, stop, outcome, join });
+    }
+
+    /// Runs the work to its end; each piece of news, at most one a second, becomes a trigger.
+    async fn follow<F>(
+        work: F,
+        mut state: watch::Receiver<S>,
+        outcome: std::sync::Arc<Mutex<Option<O>>>,
+        trigger: UnboundedSender<R>,
+        object: R,
+    ) where
+        F: Future<Output = O> + Send + 'static,
+    {
+        let news = async {
+            while state.changed().await.is_ok() {
+                // A closed channel means that the controller is shutting down; the work goes on to its own end.
+                drop(trigger.unbounded_send(object.clone()));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = work => ended,
+            never = news => never,
+        };
+        *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+        drop(trigger.unbounded_send(object.clone()));
+    }
+
+    /// What is the case with the task for `uid`.
+    pub(crate) fn standing(&self, uid: &str) -> Standing<S, O> {
+        let tasks = self.tasks();
+        let Some(task) = tasks.get(uid) else { return Standing::Absent };
+        let outcome = task.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match outcome {
+            Some(outcome) => Standing::Ended(outcome),
+            None if task.is_lost() => Standing::Absent,
+            None if task.stop.is_cancelled() => Standing::Stopping,
+            None => Standing::Running(task.state.borrow().clone()),
+        }
+    }
+
+    /// Asks the task for `uid` to stop; its end comes as a trigger. What doesn't stop in time is ended.
+    pub(crate) fn stop(&self, uid: &str) {
+        let tasks = self.tasks();
+        let Some(task) = tasks.get(uid) else { return };
+        if task.stop.is_cancelled() {
+            return;
+        }
+        task.stop.cancel();
+        let abort = task.join.abort_handle();
+        tokio::spawn(async move {
+            tokio::time::sleep(STOP_GRACE).await;
+            abort.abort();
+        });
+    }
+
+    /// Forgets the task for `uid`: one that still runs is ended where it stands.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.tasks().remove(uid);
+    }
+
+    /// Stops all tasks and waits for their ends, at most `grace`.
+    pub(crate) async fn shut_down(&self, grace: Duration) {
+        let tasks: Vec<_> = self.tasks().drain().map(|(_, task)| task).collect();
+        tasks.iter().for_each(|task| task.stop.cancel());
+        let ends = async {
+            for mut task in tasks {
+                // A task that panicked has ended too; the panic itself was printed where it happened.
+                drop((&mut task.join).await);
+            }
+        };
+        if tokio::time::timeout(grace, ends).await.is_err() {
+            tracing::warn!(?grace, "some work did not stop in time and is ended where it stands");
+        }
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Task<S, O>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_a_trigger_and_stays_readable() {
+        let (supervisor, mut triggers) = Supervisor::<&str, (), u8>::new();
+        supervisor.start("uid", "object", |_| async { 7 });
+        assert_eq!(triggers.next().await, Some("object"));
+        assert!(matches!(supervisor.standing("uid"), Standing::Ended(7)));
+        supervisor.forget("uid");
+        assert!(matches!(supervisor.standing("uid"), Standing::Absent));
+    }
+
+    #[tokio::test]
+    async fn a_second_start_changes_nothing_and_a_stop_is_heard() {
+        let (supervisor, mut triggers) = Supervisor::<&str, (), u8>::new();
+        supervisor.start("uid", "object", |handle| async move {
+            handle.stop.cancelled().await;
+            1
+        });
+        supervisor.start("uid", "object", |_| async { 2 });
+        assert!(matches!(supervisor.standing("uid"), Standing::Running(())));
+        supervisor.stop("uid");
+        assert_eq!(triggers.next().await, Some("object"));
+        assert!(matches!(supervisor.standing("uid"), Standing::Ended(1)));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panicked_is_absent() {
+        let (supervisor, _triggers) = Supervisor::<&str, (), u8>::new();
+        supervisor.start("uid", "object", |_| async { panic!("on purpose") });
+        while !matches!(supervisor.standing("uid"), Standing::Absent) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn shutting_down_ends_what_does_not_stop() {
+        let (supervisor, _triggers) = Supervisor::<&str, (), u8>::new();
+        supervisor.start("uid", "object", |_| std::future::pending());
+        supervisor.shut_down(Duration::from_millis(10)).await;
+        assert!(matches!(supervisor.standing("uid"), Standing::Absent));
+    }
+}

@@ -1,0 +1,192 @@
+//! Which namespace may reach what: the configuration's rules as an ordered chain of pure checks.
+
+use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
+use crate::config::{BucketRule, Config};
+use crate::store::Endpoint;
+
+/// Why a destination may not be reached from its namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) reason: DestinationReason,
+    pub(crate) message: String,
+}
+
+type Check = fn(&Config, &str, &OutboundDestinationSpec) -> Result<(), Denied>;
+
+/// The chain; the first refusal counts.
+const CHECKS: [Check; 3] = [
+    // A store of the tenant's choosing would see signed requests and could be anything inside the network.
+    endpoint_is_listed,
+    // Our identity is who customers trust: without one there is nothing to sign with.
+    identity_is_configured,
+    // Whoever may create a destination spends that trust, so the bucket must be given to the namespace.
+    bucket_is_given,
+];
+
+/// Whether destinations in `namespace` may reach what `spec` names.
+///
+/// # Errors
+/// The first check that refuses.
+pub(crate) fn check(config: &Config, namespace: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+    CHECKS.iter().try_for_each(|check| check(config, namespace, spec))
+}
+
+fn endpoint_is_listed(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+    let Some(endpoint) = &spec.endpoint else { return Ok(()) };
+    let deny = |why: &str| {
+        let message = format!(
+            "endpoint {endpoint:?} {why}; the operator's administrator must list it under endpoints.allow, \
+             with exactly this scheme, host and port"
+        );
+        Err(Denied { reason: DestinationReason::EndpointNotAllowed, message })
+    };
+    let Ok(wanted) = Endpoint::parse(endpoint) else { return deny("is not a scheme, host and port") };
+    if !wanted.is_https() && !config.endpoints.allow_plain_http {
+        return deny("is plain http, which the configuration forbids (endpoints.allowPlainHttp)");
+    }
+    let listed = config.endpoints.allow.iter().filter_map(|allowed| Endpoint::parse(allowed).ok());
+    if listed.into_iter().any(|allowed| allowed == wanted) { Ok(()) } else { deny("is not on the operator's allow-list") }
+}
+
+fn identity_is_configured(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+    if spec.permission_mode != PermissionMode::CrossAccount || config.identity.is_some() {
+        return Ok(());
+    }
+    let message = "the operator has no identity of its own, which CrossAccount signs with; its administrator must set \
+                   identity in the configuration"
+        .to_owned();
+    Err(Denied { reason: DestinationReason::BucketNotAllowed, message })
+}
+
+fn bucket_is_given(config: &Config, namespace: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+    if spec.permission_mode != PermissionMode::CrossAccount {
+        return Ok(());
+    }
+    let rules = config.tenancy.iter().filter(|rule| rule.namespaces.iter().any(|glob| matches(glob, namespace)));
+    if rules.into_iter().flat_map(|rule| &rule.cross_account_buckets).any(|rule| gives(rule, spec)) {
+        return Ok(());
+    }
+    let message = format!(
+        "namespace {namespace} may not write as our account to bucket {}, owner {}, prefix {:?}; the operator's \
+         administrator must add them under tenancy[].crossAccountBuckets",
+        spec.bucket,
+        spec.bucket_owner.as_deref().unwrap_or("none"),
+        spec.prefix.as_deref().unwrap_or(""),
+    );
+    Err(Denied { reason: DestinationReason::BucketNotAllowed, message })
+}
+
+fn gives(rule: &BucketRule, spec: &OutboundDestinationSpec) -> bool {
+    let prefix = spec.prefix.as_deref().unwrap_or("");
+    matches(&rule.bucket, &spec.bucket)
+        && spec.bucket_owner.as_ref().is_some_and(|owner| rule.owners.contains(owner))
+        && rule.prefixes.iter().any(|allowed| prefix_covers(allowed, prefix))
+}
+
+/// A rule's prefix covers itself and what is below it; only one that is empty or ends in `/` has a below.
+fn prefix_covers(allowed: &str, prefix: &str) -> bool {
+    prefix == allowed || (allowed.is_empty() || allowed.ends_with('/')) && prefix.starts_with(allowed)
+}
+
+/// `*` stands for any characters, `?` for one.
+fn matches(glob: &str, name: &str) -> bool {
+    let (glob, name) = (glob.as_bytes(), name.as_bytes());
+    let (mut g, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match glob.get(g) {
+            Some(b'*') => {
+                star = Some((g, n));
+                g += 1;
+            }
+            Some(&c) if c == b'?' || c == name[n] => {
+                g += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                g = at + 1;
+                n = taken + 1;
+            }
+        }
+    }
+    glob[g..].iter().all(|&c| c == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    fn config() -> Config {
+        yaml::read(
+            r#"
+            clusterId: test
+            identity: {accountId: "222222222222", principalArn: "arn:aws:iam::222222222222:root", region: us-east-1}
+            tenancy:
+              - namespaces: [marketing, "team-*"]
+                crossAccountBuckets: [{bucket: acme-inbound, owners: ["111111111111"], prefixes: ["audience/"]}]
+            endpoints: {allow: ["https://s3.example:9000"]}
+            "#,
+        )
+        .unwrap()
+    }
+
+    fn cross_account(bucket: &str, owner: &str, prefix: &str) -> OutboundDestinationSpec {
+        yaml::read(&format!(
+            "{{bucket: {bucket}, bucketOwner: '{owner}', prefix: '{prefix}', permissionMode: CrossAccount}}"
+        ))
+        .unwrap()
+    }
+
+    fn access_key(endpoint: &str) -> OutboundDestinationSpec {
+        yaml::read(&format!(
+            "{{bucket: b-1, endpoint: '{endpoint}', permissionMode: AccessKey, accessKey: {{secretRef: {{name: s}}}}}}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_namespace_reaches_only_what_it_was_given() {
+        let given = cross_account("acme-inbound", "111111111111", "audience/");
+        let below = cross_account("acme-inbound", "111111111111", "audience/eu/");
+        for namespace in ["marketing", "team-a"] {
+            assert_eq!(check(&config(), namespace, &given), Ok(()));
+            assert_eq!(check(&config(), namespace, &below), Ok(()));
+        }
+        for (namespace, spec) in [
+            ("finance", given),
+            ("marketing", cross_account("acme-other", "111111111111", "audience/")),
+            ("marketing", cross_account("acme-inbound", "333333333333", "audience/")),
+            ("marketing", cross_account("acme-inbound", "111111111111", "")),
+            ("marketing", cross_account("acme-inbound", "111111111111", "audiences/")),
+        ] {
+            let denied = check(&config(), namespace, &spec).unwrap_err();
+            assert_eq!(denied.reason, DestinationReason::BucketNotAllowed, "{namespace} {spec:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_without_prefixes_gives_none() {
+        let mut config = config();
+        config.tenancy[0].cross_account_buckets[0].prefixes.clear();
+        let spec = cross_account("acme-inbound", "111111111111", "");
+        assert!(check(&config, "marketing", &spec).is_err());
+    }
+
+    #[test]
+    fn an_endpoint_is_allowed_exactly_or_not_at_all() {
+        assert_eq!(check(&config(), "any", &access_key("https://s3.example:9000")), Ok(()));
+        for endpoint in ["https://s3.example", "https://s3.example:9001", "http://s3.example:9000", "https://s3.example.org:9000"] {
+            let denied = check(&config(), "any", &access_key(endpoint)).unwrap_err();
+            assert_eq!(denied.reason, DestinationReason::EndpointNotAllowed, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_names() {
+        assert!(matches("team-*", "team-a") && matches("*", "x") && matches("a?c", "abc") && matches("a*c*e", "abcde"));
+        assert!(!matches("team-*", "xteam-a") && !matches("a?c", "ac") && !matches("", "a"));
+    }
+}
