@@ -46,8 +46,9 @@ life_cycle() {
 cleanup() {
   local status=$?
   trap - EXIT TERM INT HUP
-  [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
-  wait 2>/dev/null || true
+  exec 2>/dev/null # else bash reports each process that we kill
+  [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" || true
+  wait || true
   rm -rf "$dir"
   exit "$status"
 }
