@@ -1,0 +1,12 @@
+//! Whole-system tests: a real apiserver, a real S3 server, the built operator. One crate with a module
+//! for each topic, so that it links once and its tests share the servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the way a test fails"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod environment;
