@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 
 use crate::support::process::{Leashed, Scratch, tool, unique};
 use crate::support::wait::{PATIENCE, eventually, until};
@@ -61,6 +61,7 @@ async fn upload(
         .create_multipart_upload()
         .bucket(bucket)
         .key(key)
+        .checksum_algorithm(ChecksumAlgorithm::Crc32)
         .send()
         .await;
     let id = created.map_err(code)?.upload_id.unwrap();
