@@ -1,5 +1,6 @@
 //! The environment itself: what other tests take for granted.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -172,13 +173,14 @@ async fn a_server_of_ones_own_can_be_stopped_and_leaves_nothing() {
     assert!(bucket.files().is_empty());
 }
 
-/// The command lines of the processes that mention `text`.
-fn processes(text: &str) -> Vec<String> {
+/// The processes whose command line mentions `text`: their ids, and those lines.
+fn processes(text: &str) -> BTreeMap<u32, String> {
     let folders = std::fs::read_dir("/proc").unwrap().flatten();
     folders
-        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
-        .filter(|line| line.contains(text))
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .filter_map(|(id, path)| Some((id, std::fs::read(path.join("cmdline")).ok()?)))
+        .map(|(id, bytes)| (id, String::from_utf8_lossy(&bytes).replace('\0', " ")))
+        .filter(|(_, line)| line.contains(text))
         .collect()
 }
 
@@ -206,7 +208,7 @@ async fn killing_the_holder_ends(script: &str, servers: &[&str]) {
     let running = processes(name);
     for server in servers {
         assert!(
-            running.iter().any(|line| line.contains(server)),
+            running.values().any(|line| line.contains(server)),
             "{server}: {running:?}"
         );
     }
@@ -220,7 +222,7 @@ async fn killing_the_holder_ends(script: &str, servers: &[&str]) {
         if left.is_empty() && !folder.exists() {
             Ok(())
         } else {
-            Err(left.join("\n"))
+            Err(format!("{left:?}"))
         }
     })
     .await;
@@ -281,11 +283,14 @@ async fn a_server_that_dies_ends_the_script_with_its_log() {
         .spawn()
         .unwrap();
     until("it serves", || folder.join("credentials.env").exists()).await;
-    let pattern = format!("bin/versitygw .*{}", folder.display());
-    let killed = Command::new("pkill")
-        .args(["-KILL", "-f", &pattern])
+    let (server, _) = processes(folder.to_str().unwrap())
+        .into_iter()
+        .find(|(_, line)| line.contains("bin/versitygw"))
+        .unwrap();
+    let kill = Command::new("kill")
+        .args(["-KILL", &server.to_string()])
         .status();
-    assert!(killed.unwrap().success());
+    assert!(kill.unwrap().success());
     let output = tokio::task::spawn_blocking(move || {
         // The leash stays whole: its end would end the script too.
         let leash = script.stdin.take();
