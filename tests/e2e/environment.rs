@@ -10,7 +10,7 @@ use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPa
 use crate::support::process::{Leashed, Scratch, tool, unique};
 use crate::support::wait::{PATIENCE, eventually, until};
 use crate::support::world::WRITE_ACTIONS;
-use crate::support::{ControlPlane, Credentials, S3Server};
+use crate::support::{ControlPlane, Credentials, S3Server, World};
 
 #[tokio::test]
 async fn the_apiserver_is_the_pinned_one_and_serves_both_clients() {
@@ -316,4 +316,26 @@ fn a_script_refuses_a_folder_that_is_not_its_own() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("must not exist yet"), "{error}");
     assert!(scratch.path().exists());
+}
+
+#[tokio::test]
+async fn a_world_holds_what_a_test_starts_from() {
+    let world = World::start("world").await;
+    let file = world.file("exports/a.csv", "1\n");
+    assert!(file.ends_with(format!("{}/exports/a.csv", world.namespace.name())));
+
+    world.secret("acme", &world.s3.us());
+    let secret = world.get("secret", "acme");
+    assert!(secret["data"]["secretAccessKey"].is_string(), "{secret}");
+    let refusal = world.refused("{apiVersion: v1, kind: Secret, metadata: {name: A_B}}");
+    assert!(refusal.contains("metadata.name"), "{refusal}");
+
+    let config: serde_json::Value =
+        serde_json::from_str(&world.operator.config().render()).unwrap();
+    assert_eq!(config["watch"]["namespaces"][0], world.namespace.name());
+    assert_eq!(
+        config["tenancy"][0]["crossAccountBuckets"][0]["bucket"],
+        world.bucket.name()
+    );
+    assert!(world.bucket.files().is_empty());
 }
