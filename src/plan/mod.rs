@@ -26,7 +26,8 @@ pub use planner::{KeyOwner, PlanError, PlanErrorKind, PlanRequest, plan};
 pub use split::{Boundary, Delimiter, DelimiterInvalid, SplitSpec};
 pub use template::{KeyTemplate, Names, ReceiptTemplate, TemplateInvalid, TimestampInvalid};
 
-/// Where a record ends, asked of a source by the planner.
+/// Where a record ends, asked of a source by the planner. The source knows the delimiter: it must be the
+/// one of the plan's [`SplitSpec`].
 pub trait Boundaries {
     /// The end of the last record that ends in `window` of the file `source` (an index into the
     /// plan's sources): the offset just behind its delimiter, with

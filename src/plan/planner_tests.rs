@@ -98,7 +98,7 @@ fn a_file_is_cut_behind_the_last_record_that_fits() {
 }
 
 #[test]
-fn a_delimiter_on_the_cut_counts_and_none_is_searched_needlessly() {
+fn a_delimiter_that_ends_on_the_cut_counts() {
     let planned = plan_text(&request(4), &[("a", "123\n567\n9")]).unwrap();
     let lens: Vec<_> = planned.objects().iter().map(|o| o.range.len).collect();
     assert_eq!(lens, [4, 4, 1]);
