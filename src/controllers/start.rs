@@ -6,14 +6,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _, future};
+use futures::{StreamExt as _, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, metadata_watcher, predicates, watcher};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use crate::api::{OutboundDelivery, OutboundDestination};
+use crate::api::OutboundDestination;
 use crate::config::{Config, ConfigError, SecretsMode};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
 use crate::transfer::Resources;
@@ -192,7 +192,7 @@ fn secrets(
     }
     let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
     let destinations = destinations.clone();
-    let changed = metadata_watcher(api::<Secret>(&shared.client, namespace), watcher::Config::default())
+    let changed = watcher(api::<PartialObjectMeta<Secret>>(&shared.client, namespace), watcher::Config::default())
         .default_backoff()
         .reflect(writer)
         .touched_objects()
