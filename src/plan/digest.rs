@@ -47,8 +47,13 @@ impl FromStr for Crc64 {
     type Err = ChecksumInvalid;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
-        bytes.map(|b| Self(u64::from_be_bytes(b))).ok_or_else(|| ChecksumInvalid(text.to_owned()))
+        let bytes = STANDARD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        bytes
+            .map(|b| Self(u64::from_be_bytes(b)))
+            .ok_or_else(|| ChecksumInvalid(text.to_owned()))
     }
 }
 
@@ -90,7 +95,11 @@ impl TryFrom<String> for Md5Digest {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if text.len() == 32 && hex { Ok(Self(text)) } else { Err(ChecksumInvalid(text)) }
+        if text.len() == 32 && hex {
+            Ok(Self(text))
+        } else {
+            Err(ChecksumInvalid(text))
+        }
     }
 }
 

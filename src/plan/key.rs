@@ -41,7 +41,11 @@ fn check(value: &str, limit: usize) -> Result<(), KeyInvalid> {
     if value.len() > limit {
         let bytes = value.len();
         let value = value.chars().take(64).collect();
-        return Err(KeyInvalid::TooLong { value, bytes, limit });
+        return Err(KeyInvalid::TooLong {
+            value,
+            bytes,
+            limit,
+        });
     }
     if value.chars().any(char::is_control) {
         return Err(KeyInvalid::ControlCharacter(value.to_owned()));
@@ -49,7 +53,10 @@ fn check(value: &str, limit: usize) -> Result<(), KeyInvalid> {
     if value.starts_with('/') || value.contains("//") {
         return Err(KeyInvalid::EmptySegment(value.to_owned()));
     }
-    if value.split('/').any(|segment| segment == "." || segment == "..") {
+    if value
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
         return Err(KeyInvalid::DotSegment(value.to_owned()));
     }
     Ok(())

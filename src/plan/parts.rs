@@ -16,7 +16,9 @@ impl PartNumber {
     /// Part number `number`; `None` when S3 has no such part.
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
-        let number = u16::try_from(number).ok().filter(|n| u64::from(*n) <= MAX_PARTS)?;
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|n| u64::from(*n) <= MAX_PARTS)?;
         NonZeroU16::new(number).map(Self)
     }
 
@@ -50,7 +52,10 @@ impl PartLayout {
     #[must_use]
     pub fn new(object_len: u64, part_size: u64) -> Self {
         let needed = object_len.div_ceil(MAX_PARTS);
-        Self { object_len, part_size: part_size.max(MIN_PART_SIZE).max(needed) }
+        Self {
+            object_len,
+            part_size: part_size.max(MIN_PART_SIZE).max(needed),
+        }
     }
 
     /// Bytes in every part but the last.
@@ -67,10 +72,16 @@ impl PartLayout {
 
     /// The parts in order.
     pub fn parts(&self) -> impl Iterator<Item = Part> + use<> {
-        let Self { object_len, part_size } = *self;
+        let Self {
+            object_len,
+            part_size,
+        } = *self;
         (1..=self.count()).filter_map(move |number| {
             let offset = (number - 1) * part_size;
-            let range = ByteRange { offset, len: part_size.min(object_len - offset) };
+            let range = ByteRange {
+                offset,
+                len: part_size.min(object_len - offset),
+            };
             PartNumber::new(number).map(|number| Part { number, range })
         })
     }

@@ -53,7 +53,9 @@ pub enum PartBody {
         /// Bytes that the stream yields.
         len: u64,
         /// Starts the body from its first byte.
-        open: Box<dyn Fn() -> futures::stream::BoxStream<'static, std::io::Result<Bytes>> + Send + Sync>,
+        open: Box<
+            dyn Fn() -> futures::stream::BoxStream<'static, std::io::Result<Bytes>> + Send + Sync,
+        >,
     },
 }
 
