@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::plan::KeyPrefix;
+use crate::store::target::{Acl, Target};
 use crate::store::testserver::{BUCKET, OWNER, Parrot, TestServer, key, target_at};
+use crate::store::watch::Patience;
 use crate::store::{AwsOptions, ClientFactory, ErrorClass, Refusal, code};
 
 const MIB: usize = 1 << 20;
@@ -104,14 +106,12 @@ async fn a_whole_upload_is_there_once_with_its_checksum() {
     };
     let bucket = server.with_key(target, &key(OWNER));
     let (key, whole) = (object_key("a.csv"), content(11 * MIB));
-    let parts = || {
-        vec![
-            buffer(&whole[..5 * MIB]),
-            stream(&whole[5 * MIB..10 * MIB]),
-            buffer(&whole[10 * MIB..]),
-        ]
-    };
-    let (id, sent, done) = upload(&bucket, &key, parts(), &whole).await;
+    let parts = vec![
+        buffer(&whole[..5 * MIB]),
+        stream(&whole[5 * MIB..10 * MIB]),
+        buffer(&whole[10 * MIB..]),
+    ];
+    let (id, sent, done) = upload(&bucket, &key, parts, &whole).await;
     assert_eq!(done.unwrap().crc64, Some(crc(&whole)));
     assert_eq!(
         sent.iter().map(|part| part.number).collect::<Vec<_>>(),
@@ -142,17 +142,31 @@ async fn a_whole_upload_is_there_once_with_its_checksum() {
     assert_eq!(got.content_type(), Some("text/csv"));
     assert_eq!(got.metadata().unwrap()["outbound-uid"], "uid-1");
     assert_eq!(got.body.collect().await.unwrap().into_bytes(), whole);
+}
 
-    // Somebody else's object under the key: refused, and our upload is still ours to abort.
-    let (id, sent, second) = upload(&bucket, &key, parts(), &whole).await;
-    let second = second.unwrap_err();
+#[tokio::test]
+async fn a_key_that_is_taken_stays_and_our_upload_is_ours_to_abort() {
+    let server = TestServer::start().await;
+    let bucket = server.with_key(server.target(), &key(OWNER));
+    let (key, whole) = (object_key("a.csv"), content(11 * MIB));
+    let theirs = bucket
+        .put_object(&key, &metadata(), buffer(b"theirs"), crc(b"theirs"))
+        .await;
+    theirs.unwrap();
+    let parts = vec![
+        buffer(&whole[..5 * MIB]),
+        buffer(&whole[5 * MIB..10 * MIB]),
+        buffer(&whole[10 * MIB..]),
+    ];
+    let (id, sent, refused) = upload(&bucket, &key, parts, &whole).await;
+    let refused = refused.unwrap_err();
     assert_eq!(
-        (second.status, second.class),
+        (refused.status, refused.class),
         (Some(412), ErrorClass::Terminal)
     );
     assert!(
-        second.is("PreconditionFailed") && second.refusal().is_none(),
-        "{second}"
+        refused.is("PreconditionFailed") && refused.refusal().is_none(),
+        "{refused}"
     );
     let listed = bucket.list_parts(&key, &id).await.unwrap();
     let expected: Vec<_> = sent
@@ -432,4 +446,89 @@ async fn nothing_of_a_key_is_printed() {
         printed.contains(BUCKET) && !printed.contains("secret-of"),
         "{printed}"
     );
+}
+
+/// Where a request would go, asked of the SDK without the network.
+async fn host(bucket: &Bucket) -> String {
+    let soon = aws_sdk_s3::presigning::PresigningConfig::expires_in(Duration::from_secs(9));
+    let name = bucket.target.bucket.as_str();
+    let call = bucket
+        .client
+        .head_object()
+        .bucket(name)
+        .key("k")
+        .presigned(soon.unwrap());
+    let url = call.await.unwrap().uri().to_owned();
+    url.split_once('?').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+async fn requests_go_where_the_target_says() {
+    use crate::store::{Addressing, AwsTarget, Endpoint, OwnIdentity, PlainHttp};
+    let endpoint = |text| Endpoint::parse(text, PlainHttp::Refused).unwrap();
+    let store = target_at(endpoint("https://store.example:9000"));
+    let region = "eu-west-1".parse().unwrap();
+    let aws = Target {
+        endpoint: None,
+        region,
+        ..store.clone()
+    };
+    let hosted = Target {
+        addressing: Addressing::VirtualHosted,
+        ..aws.clone()
+    };
+    let plain = ClientFactory::new(AwsOptions::default());
+    let special = ClientFactory::new(AwsOptions {
+        s3: None,
+        use_fips: true,
+        use_dual_stack: true,
+    });
+    let link = endpoint("https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com");
+    let link = ClientFactory::new(AwsOptions {
+        s3: Some(link),
+        ..AwsOptions::default()
+    });
+    let (key, own) = (key(OWNER), OwnIdentity::fixed(&key(OWNER)));
+    let on_aws = |target: &Target| AwsTarget::try_from(target.clone()).unwrap();
+    for (bucket, expected) in [
+        (
+            plain.with_access_key(aws.clone(), &key),
+            "https://s3.eu-west-1.amazonaws.com/acme-inbound/k",
+        ),
+        (
+            plain.with_access_key(hosted.clone(), &key),
+            "https://acme-inbound.s3.eu-west-1.amazonaws.com/k",
+        ),
+        (
+            plain.with_access_key(store.clone(), &key),
+            "https://store.example:9000/acme-inbound/k",
+        ),
+        (
+            special.with_own_identity(on_aws(&hosted), &own),
+            "https://acme-inbound.s3-fips.dualstack.eu-west-1.amazonaws.com/k",
+        ),
+        // FIPS and IPv6 are AWS's: a store of its own is reached as it is named.
+        (
+            special.with_access_key(store, &key),
+            "https://store.example:9000/acme-inbound/k",
+        ),
+        (
+            link.with_own_identity(on_aws(&aws), &own),
+            "https://bucket.vpce-1.s3.eu-west-1.vpce.amazonaws.com/acme-inbound/k",
+        ),
+        // The stand-in for AWS serves our own identity only.
+        (
+            link.with_access_key(hosted.clone(), &key),
+            "https://acme-inbound.s3.eu-west-1.amazonaws.com/k",
+        ),
+        (
+            plain
+                .with_access_key(hosted, &key)
+                .in_region("cn-north-1".parse().unwrap()),
+            "https://acme-inbound.s3.cn-north-1.amazonaws.com.cn/k",
+        ),
+    ] {
+        assert_eq!(host(&bucket).await, expected);
+    }
 }
