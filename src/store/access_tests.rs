@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::store::testserver::{
-    BUCKET, OURS, OWNER, PREFIX, Parrot, TestServer, free_port, key, local, target_at,
+    BUCKET, OURS, OWNER, PREFIX, Parrot, TestServer, at, free_address, key, target_at,
 };
 use crate::store::{
     AccessKey, AwsOptions, ClientFactory, Endpoint, GrantRequest, PlainHttp, ReadBack,
@@ -76,7 +76,7 @@ fn the_longest_prefix_has_room_for_the_rehearsal() {
     let prefix = crate::plan::KeyPrefix::new(format!("{}/", "p".repeat(511))).unwrap();
     let target = Target {
         prefix,
-        ..target_at(local("http", 1))
+        ..target_at(at("http", free_address()))
     };
     let key = rehearsal_key(&target);
     assert!(
@@ -210,7 +210,7 @@ async fn a_region_is_learned_or_told() {
 async fn a_server_that_is_down_or_untrusted() {
     let factory = ClientFactory::new(AwsOptions::default());
     for scheme in ["http", "https"] {
-        let down = factory.with_access_key(target_at(local(scheme, free_port())), &key(OWNER));
+        let down = factory.with_access_key(target_at(at(scheme, free_address())), &key(OWNER));
         assert_transient(
             proved(&down, &Caller::AccessKey).await,
             Refusal::EndpointUnreachable,

@@ -408,14 +408,14 @@ async fn a_lost_answer_is_ambiguous() {
 
     // Accepts connections into its backlog and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = silent.local_addr().unwrap().port();
+    let address = silent.local_addr().unwrap();
     let limit = Duration::from_millis(100);
     let patience = Patience {
         answer: limit,
         complete: limit,
         idle: limit,
     };
-    let target = target_at(crate::store::testserver::local("http", port));
+    let target = target_at(crate::store::testserver::at("http", address));
     let bucket = ClientFactory::new(AwsOptions::default())
         .with_access_key(target, &crate::store::testserver::key(OWNER))
         .with_patience(patience);
