@@ -91,7 +91,11 @@ impl fmt::Display for Endpoint {
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>), EndpointInvalid> {
     // An IPv6 address holds colons of its own, within brackets.
-    let host_end = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+    let host_end = match authority.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None if authority.starts_with('[') => return Err(EndpointInvalid::Host),
+        None => 0,
+    };
     let Some(colon) = authority[host_end..].find(':') else {
         return Ok((authority, None));
     };

@@ -220,12 +220,9 @@ mod tests {
     #[test]
     fn a_prefix_grants_only_itself() {
         let resource = |prefix: &str| {
-            with(
-                prefix,
-                Acl::None,
-                ReadBack::WriteOnly,
-                |request| request.resource(),
-            )
+            with(prefix, Acl::None, ReadBack::WriteOnly, |request| {
+                request.resource()
+            })
         };
         assert_eq!(resource("a*/"), "arn:aws:s3:::acme-inbound/a${*}/*");
         assert_eq!(

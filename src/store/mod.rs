@@ -5,6 +5,7 @@
 mod access;
 mod body;
 mod bucket;
+mod calls;
 mod client;
 mod credentials;
 mod endpoint;

@@ -211,6 +211,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn codes_become_reasons() {
         for (status, code, message, expected) in [
             (

@@ -1,9 +1,10 @@
 //! S3 servers for this module's tests: a real one with a customer's account and ours, and one that
 //! says what a test puts into its mouth.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ pub(super) fn key(access: &str) -> AccessKey {
 /// A versitygw on a port of its own, gone when dropped.
 pub(super) struct TestServer {
     child: Child,
-    port: u16,
+    address: SocketAddr,
     scheme: &'static str,
     _data: TempDir,
 }
@@ -90,9 +91,9 @@ impl TestServer {
         let (iam, objects) = (data.path().join("iam"), data.path().join("objects"));
         std::fs::create_dir(&iam).unwrap();
         std::fs::create_dir(&objects).unwrap();
-        let port = free_port();
+        let address = free_address();
         let child = Command::new(versitygw())
-            .args(["--port", &format!("127.0.0.1:{port}")])
+            .args(["--port", &address.to_string()])
             .args(["--access", ROOT, "--secret", &secret_of(ROOT)])
             .args([
                 "--keep-alive",
@@ -111,12 +112,12 @@ impl TestServer {
             .unwrap();
         let server = Self {
             child,
-            port,
+            address,
             scheme,
             _data: data,
         };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "versitygw does not listen");
             std::thread::yield_now();
         }
@@ -140,7 +141,7 @@ impl TestServer {
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        local(self.scheme, self.port)
+        at(self.scheme, self.address)
     }
 
     /// The customer's own client: not our code path.
@@ -235,17 +236,23 @@ pub(super) fn target_at(endpoint: Endpoint) -> Target {
     }
 }
 
-/// A port that nobody listens on.
-pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+/// An address of this process's own on the loopback network, with a port that nobody listens on: no
+/// other test can take it before the server does.
+pub(super) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    // 127.0.x.y is left to others; 0 and 255 are no hosts.
+    let host = Ipv4Addr::new(
+        127,
+        (high | 1) % 255,
+        low,
+        NEXT.fetch_add(1, Ordering::Relaxed),
+    );
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }
 
-pub(super) fn local(scheme: &str, port: u16) -> Endpoint {
-    Endpoint::parse(&format!("{scheme}://127.0.0.1:{port}"), PlainHttp::Allowed).unwrap()
+pub(super) fn at(scheme: &str, address: SocketAddr) -> Endpoint {
+    Endpoint::parse(&format!("{scheme}://{address}"), PlainHttp::Allowed).unwrap()
 }
 
 fn versitygw() -> &'static Path {
@@ -297,7 +304,7 @@ impl Parrot {
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
-        local("http", self.address.port())
+        at("http", self.address)
     }
 
     /// The requests' heads, in lower case.
