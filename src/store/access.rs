@@ -146,6 +146,9 @@ async fn rehearse(bucket: &Bucket) -> Result<(), Failure> {
     }
 }
 
+/// What the rehearsal's key begins with behind the prefix; random digits follow.
+pub(super) const REHEARSAL_NAME: &str = ".outbound-access-check-";
+
 /// The part's content: what somebody who looks into the open upload should know.
 const BODY: &[u8] = b"outbound-operator access check\n";
 
@@ -154,7 +157,7 @@ const BODY: &[u8] = b"outbound-operator access check\n";
     reason = "512 bytes of prefix and 39 of name; a test makes the longest"
 )]
 fn rehearsal_key(target: &Target) -> ObjectKey {
-    let name = format!(".outbound-access-check-{:016x}", fastrand::u64(..));
+    let name = format!("{REHEARSAL_NAME}{:016x}", fastrand::u64(..));
     ObjectKey::new(&target.prefix, &name).expect("a valid key")
 }
 
@@ -191,6 +194,12 @@ async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proof {
         caller,
         error: &failure.error,
     };
+    tracing::debug!(
+        bucket = %bucket.target(),
+        error = %failure.error,
+        request_id = failure.error.request_id.as_deref().unwrap_or_default(),
+        "access check failed"
+    );
     // 1. An upload that we can't abort: nothing else is tried, or there would be more of them.
     if let Some(orphan) = &failure.orphan {
         let message = explain::orphan(&case, orphan);

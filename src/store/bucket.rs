@@ -17,13 +17,6 @@ use super::names::Region;
 use super::target::{Acl, Target};
 use super::watch::{self, Overdue, Patience};
 
-/// The metadata keys behind `x-amz-meta-`.
-const TOKEN: &str = "outbound-token";
-const UID: &str = "outbound-uid";
-
-/// The condition that nothing is under the key yet.
-const NOTHING_THERE: &str = "*";
-
 /// A bucket that we can call. Cheap to clone. The SDK retries nothing: retrying is the caller's.
 #[derive(Clone)]
 pub struct Bucket {
@@ -157,60 +150,3 @@ where
         Err(Overdue(limit)) => Err(StoreError::overdue(action, limit)),
     }
 }
-
-impl fmt::Debug for Bucket {
-    /// Where it is. The client's own Debug would print the access key's id.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bucket")
-            .field("target", &self.target)
-            .finish_non_exhaustive()
-    }
-}
-
-fn understood<T, E>(
-    action: &'static str,
-    answer: Result<Result<T, SdkError<E, HttpResponse>>, Overdue>,
-) -> Result<T, StoreError>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    match answer {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(StoreError::from_sdk(action, &error)),
-        Err(Overdue(limit)) => Err(StoreError::overdue(action, limit)),
-    }
-}
-
-/// What isn't a checksum of the whole object, as a composite one ("...-3"), says nothing of it.
-fn checksum(text: Option<String>) -> Option<Crc64> {
-    text.and_then(|text| text.parse().ok())
-}
-
-fn content_length(body: &PartBody) -> i64 {
-    let len = match body {
-        PartBody::Buffer(bytes) => bytes.len() as u64,
-        PartBody::Stream { len, .. } => *len,
-    };
-    i64::try_from(len).unwrap_or(i64::MAX)
-}
-
-fn completed_part(part: &UploadedPart) -> CompletedPart {
-    CompletedPart::builder()
-        .part_number(part.number)
-        .e_tag(&part.etag)
-        .checksum_crc64_nvme(part.crc64.to_string())
-        .build()
-}
-
-fn stored_part(part: aws_sdk_s3::types::Part) -> Option<StoredPart> {
-    Some(StoredPart {
-        number: PartNumber::new(u64::try_from(part.part_number?).ok()?)?,
-        etag: part.e_tag?,
-        bytes: u64::try_from(part.size?).ok()?,
-        crc64: checksum(part.checksum_crc64_nvme),
-    })
-}
-
-#[cfg(test)]
-#[path = "bucket_tests.rs"]
-mod tests;

@@ -1,7 +1,7 @@
 //! What a failed proof says: what was tried, what came back, who must do what. Pure; the same cause
 //! gives the same text, so that a condition doesn't change from proof to proof.
 
-use super::access::Caller;
+use super::access::{Caller, REHEARSAL_NAME};
 use super::error::StoreError;
 use super::grant::GrantRequest;
 use super::refusal::Refusal;
@@ -74,19 +74,34 @@ fn tried(target: &Target, error: &StoreError) -> String {
     let StoreError {
         action,
         code,
-        message,
         status,
         ..
     } = error;
-    let words = if message.is_empty() {
-        String::new()
-    } else {
-        format!(" ({message})")
+    let words = match error.message.as_str() {
+        "" => String::new(),
+        message => format!(" ({})", without_random(message)),
     };
+    let at = target
+        .endpoint
+        .as_ref()
+        .map(|endpoint| format!(" at {endpoint}"));
+    let place = format!("{target}{}", at.unwrap_or_default());
     match status {
-        Some(status) => format!("{action} under {target} was answered {status} {code}{words}."),
-        None => format!("{action} under {target} got no answer: {code}{words}."),
+        Some(status) => format!("{action} under {place} was answered {status} {code}{words}."),
+        None => format!("{action} under {place} got no answer: {code}{words}."),
     }
+}
+
+/// A store's words with `*` for the random end of the key, which AWS repeats in a denial.
+fn without_random(message: &str) -> String {
+    let mut pieces = message.split(REHEARSAL_NAME);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text.push_str(REHEARSAL_NAME);
+        text.push('*');
+        text.push_str(piece.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    text
 }
 
 /// No answer, or one that may pass.
@@ -112,7 +127,7 @@ pub(super) fn orphan(case: &Case<'_>, abort: &StoreError) -> String {
     };
     format!(
         "{first}{} One upload of the access check stays open under \
-         {}.outbound-access-check-*; a lifecycle rule for incomplete uploads removes it. {}",
+         {}{REHEARSAL_NAME}*; a lifecycle rule for incomplete uploads removes it. {}",
         tried(case.target, abort),
         case.target,
         case.grant("s3:AbortMultipartUpload"),
@@ -166,11 +181,14 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
              the bucket's key to whoever signs, in the key's policy."
                 .to_owned()
         }
-        Refusal::AclNotAllowed => format!(
-            "The same without the ACL bucket-owner-full-control is taken, or the bucket has no ACLs: \
-             the destination's acl must be None, or this right is missing. {}",
+        Refusal::AclNotAllowed if case.error.is("AccessDenied") => format!(
+            "The same without the ACL bucket-owner-full-control is taken: either the destination's \
+             acl must be None, or this right is missing. {}",
             case.grant("s3:PutObjectAcl")
         ),
+        Refusal::AclNotAllowed => {
+            "The bucket takes no ACLs: the destination's acl must be None.".to_owned()
+        }
         Refusal::ClockSkew => {
             "The operator's clock and the store's differ by more than 15 minutes: \
              one of them must be set."
@@ -185,4 +203,26 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
         }
     };
     format!("{} {remedy}", case.tried())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_random_end_of_the_key_is_left_out() {
+        for (said, kept) in [
+            (
+                "on a/.outbound-access-check-0123abcd\", x",
+                "on a/.outbound-access-check-*\", x",
+            ),
+            (
+                "cut .outbound-access-check-01...",
+                "cut .outbound-access-check-*...",
+            ),
+            ("nothing of ours", "nothing of ours"),
+        ] {
+            assert_eq!(without_random(said), kept);
+        }
+    }
 }
