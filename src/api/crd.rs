@@ -39,6 +39,10 @@ fn strict(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for schema in root_schemas(&mut crd) {
         visit(schema, &|schema| {
             schema.nullable = None;
+            // Rust's unsigned formats, which the apiserver doesn't know and warns of.
+            if schema.format.as_ref().is_some_and(|format| format.starts_with("uint")) {
+                schema.format = None;
+            }
         });
     }
     crd

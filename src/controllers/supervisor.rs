@@ -146,6 +146,12 @@ where
         });
     }
 
+    /// Triggers a reconcile of `object`, as if a task of its had news.
+    pub(crate) fn nudge(&self, object: R) {
+        // A closed channel means that the controller is shutting down.
+        drop(self.trigger.unbounded_send(object));
+    }
+
     /// Forgets the task for `uid`: one that still runs is ended where it stands.
     pub(crate) fn forget(&self, uid: &str) {
         self.tasks().remove(uid);

@@ -2,7 +2,7 @@
 
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
 use crate::config::{BucketRule, Config};
-use crate::store::Endpoint;
+use crate::store::{Endpoint, PlainHttp};
 
 /// Why a destination may not be reached from its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub(crate) fn check(config: &Config, namespace: &str, spec: &OutboundDestination
     CHECKS.iter().try_for_each(|check| check(config, namespace, spec))
 }
 
+/// Whether `http://` may be named at all.
+pub(crate) const fn plain_http(config: &Config) -> PlainHttp {
+    if config.endpoints.allow_plain_http { PlainHttp::Allowed } else { PlainHttp::Refused }
+}
+
 fn endpoint_is_listed(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
     let Some(endpoint) = &spec.endpoint else { return Ok(()) };
     let deny = |why: &str| {
@@ -40,12 +45,13 @@ fn endpoint_is_listed(config: &Config, _: &str, spec: &OutboundDestinationSpec) 
         );
         Err(Denied { reason: DestinationReason::EndpointNotAllowed, message })
     };
-    let Ok(wanted) = Endpoint::parse(endpoint) else { return deny("is not a scheme, host and port") };
-    if !wanted.is_https() && !config.endpoints.allow_plain_http {
-        return deny("is plain http, which the configuration forbids (endpoints.allowPlainHttp)");
-    }
-    let listed = config.endpoints.allow.iter().filter_map(|allowed| Endpoint::parse(allowed).ok());
-    if listed.into_iter().any(|allowed| allowed == wanted) { Ok(()) } else { deny("is not on the operator's allow-list") }
+    let plain = plain_http(config);
+    let wanted = match Endpoint::parse(endpoint, plain) {
+        Ok(wanted) => wanted,
+        Err(error) => return deny(&format!("is refused: {error}")),
+    };
+    let mut listed = config.endpoints.allow.iter().filter_map(|allowed| Endpoint::parse(allowed, plain).ok());
+    if listed.any(|allowed| allowed == wanted) { Ok(()) } else { deny("is not on the operator's allow-list") }
 }
 
 fn identity_is_configured(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {

@@ -19,6 +19,8 @@ const VERIFIED_TIME_AGE: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) struct Outcome {
     pub(crate) question: Question,
     pub(crate) secret_version: Option<String>,
+    /// The bucket's region, where the proof found it.
+    pub(crate) region: Option<String>,
     pub(crate) finding: Finding,
 }
 
@@ -156,7 +158,7 @@ mod tests {
     }
 
     fn outcome(finding: Finding) -> Outcome {
-        Outcome { question: Question { generation: 1, request: None }, secret_version: None, finding }
+        Outcome { question: Question { generation: 1, request: None }, secret_version: None, region: None, finding }
     }
 
     fn verified(old: &DestinationStatus, now: i64) -> DestinationStatus {
