@@ -112,6 +112,7 @@ pub struct VolumeSource {
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),
         validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a path has no \".\" or \"..\" segment: it can't leave the namespace's folder"),
+        validation = Rule::new("!self.matches('[^/][*][*]|[*][*][^/]')").message("\"**\" is a whole segment of the path: a/**/*.csv"),
         validation = rules::no_control_characters()
     )]
     pub path: String,

@@ -256,9 +256,10 @@ impl DestinationStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
-    /// The bucket's region.
+    /// The bucket's region, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
-    pub region: String,
+    pub region: Option<String>,
     /// Bytes in the largest object.
     #[schemars(range(min = 1))]
     pub split_size: i64,

@@ -36,6 +36,11 @@ impl Buckets {
         self.entries().get(uid).map(watch::Sender::subscribe)
     }
 
+    /// Keeps only the destinations that `is_known` knows.
+    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        self.entries().retain(|uid, _| is_known(uid));
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Bucket>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

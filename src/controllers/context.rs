@@ -36,13 +36,7 @@ pub(crate) struct Shared {
 
 /// What every reconcile of one watch may use.
 pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) config: Arc<Config>,
-    pub(crate) factory: ClientFactory,
-    pub(crate) identity: Option<OwnIdentity>,
-    pub(crate) resources: Resources,
-    pub(crate) recorder: Recorder,
-    pub(crate) progress_turns: Arc<Turns>,
+    pub(crate) shared: Shared,
     pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
     /// The Secrets' versions, where they are watched.
     pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
@@ -51,6 +45,14 @@ pub(crate) struct Context {
     pub(crate) proofs: Proofs,
     pub(crate) runs: Runs,
     pub(crate) cleanups: Cleanups,
+}
+
+impl std::ops::Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
 }
 
 impl Context {

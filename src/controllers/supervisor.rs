@@ -157,6 +157,11 @@ where
         self.tasks().remove(uid);
     }
 
+    /// Ends the tasks of objects that `is_known` doesn't know any more.
+    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        self.tasks().retain(|uid, _| is_known(uid));
+    }
+
     /// Stops all tasks and waits for their ends, at most `grace`.
     pub(crate) async fn shut_down(&self, grace: Duration) {
         let tasks: Vec<_> = self.tasks().drain().map(|(_, task)| task).collect();

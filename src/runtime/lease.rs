@@ -101,7 +101,8 @@ impl Lease {
         let spec = held.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);
-        let released = self.api.replace(&self.settings.name, &PostParams::default(), &held);
+        let parameters = PostParams::default();
+        let released = self.api.replace(&self.settings.name, &parameters, &held);
         match tokio::time::timeout(RETRY, released).await {
             Ok(Ok(_)) => tracing::info!("the Lease is released"),
             Ok(Err(error)) => tracing::warn!(%error, "the Lease was not released; it ends by itself"),

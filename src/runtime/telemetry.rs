@@ -17,7 +17,7 @@ pub fn start_logging() {
     let started = if std::io::stderr().is_terminal() {
         registry.with(lines).try_init()
     } else {
-        registry.with(lines.json().flatten_event(true)).try_init()
+        registry.with(lines.json().flatten_event(true).with_current_span(false)).try_init()
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was started before");

@@ -12,7 +12,7 @@ use crate::api::{
     ConditionType, DeliveryReason, OutboundDelivery, OutboundDestination, PermissionMode, PlannedDestination, Status,
 };
 use crate::controllers::context::Context;
-use crate::controllers::destination::{Resolved, interval, resolve};
+use crate::controllers::destination::{Resolved, interval, learned_region, resolve};
 
 /// A destination that a delivery may look at: there, readable, not held, and the one that was planned for.
 pub(super) struct Gate {
@@ -39,9 +39,7 @@ pub(super) fn look(context: &Arc<Context>, delivery: &OutboundDelivery) -> Resul
     if destination.spec.suspend == Some(true) {
         return Err(waiting(format!("OutboundDestination {name} is suspended; unset its spec.suspend")));
     }
-    let learned = destination.status.as_ref().and_then(|status| status.effective.as_ref());
-    let learned = learned.map(|effective| effective.region.clone());
-    let resolved = resolve(&context.config, &destination.spec, learned.as_deref())
+    let resolved = resolve(&context.config, &destination.spec, learned_region(&destination))
         .map_err(|error| waiting(format!("OutboundDestination {name}: {error}")))?;
     let planned = PlannedDestination { uid: destination.uid().unwrap_or_default(), hash: resolved.identity_hash() };
     let gate = Gate { destination, resolved, planned };

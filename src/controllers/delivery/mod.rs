@@ -30,6 +30,9 @@ use gate::Gate;
 use judge::{Facts, Report, Verdict};
 use outcome::Outcome;
 
+/// How long the cache may be behind our own write before a look is worth while.
+const CACHE_LAG: Duration = Duration::from_millis(200);
+
 /// A delivery as the watch sees it, be it readable or not.
 pub(crate) type Guarded = DeserializeGuard<OutboundDelivery>;
 
@@ -85,7 +88,7 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 }
 
 /// Done for good, unless a new value of `outbound.dev/requestedAt` asks a failed one to try again.
-fn is_finished(delivery: &OutboundDelivery) -> bool {
+pub(crate) fn is_finished(delivery: &OutboundDelivery) -> bool {
     let Some(status) = &delivery.status else { return false };
     let is_set = |type_| status.condition(type_).is_some();
     is_set(ConditionType::Complete)
@@ -126,8 +129,7 @@ async fn hold(context: &Context, delivery: &OutboundDelivery, verdict: Verdict) 
         Standing::Stopping => return Ok(Action::await_change()),
         // What ended for good is concluded, even when it was to be held meanwhile.
         Standing::Ended(outcome) if outcome.is_final() => {
-            let (report, verdict) = outcome.into_verdict();
-            return write(context, delivery, Some(&report), &verdict).await;
+            return finish(context, delivery, outcome).await;
         }
         Standing::Ended(outcome) => {
             context.runs.forget(&uid);
@@ -174,9 +176,14 @@ async fn conclude(
     if outcome.is_delivered() {
         context.memory.confirmed(gate.destination_uid(), gate.interval());
     }
+    finish(context, delivery, outcome).await
+}
+
+/// Writes a final end; it is tidied up after once the cache has it.
+async fn finish(context: &Context, delivery: &OutboundDelivery, outcome: Outcome) -> Result<Action, ReconcileError> {
     let (report, verdict) = outcome.into_verdict();
     write(context, delivery, Some(&report), &verdict).await?;
-    Ok(Action::requeue(Duration::ZERO))
+    Ok(Action::requeue(CACHE_LAG))
 }
 
 fn ready_reason(delivery: &OutboundDelivery) -> Option<&str> {

@@ -1,12 +1,17 @@
 //! From a request to a plan: the source is scanned and cut on a thread of its own, because a volume may hang.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::request::Request;
 use crate::api::DeliveryReason;
 use crate::plan::{Plan, PlanError, PlanErrorKind, plan};
-use crate::source::{SourceError, VolumeBoundaries, VolumeRoot, require_min_age};
+use crate::source::{SourceError, SourceErrorKind, VolumeBoundaries, VolumeRoot, require_min_age};
+
+/// The longest pause before a source that isn't complete is looked at again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why there is no plan.
 #[derive(Debug)]
@@ -14,7 +19,7 @@ pub(super) enum NoPlan {
     /// The delivery ends.
     Failed(DeliveryReason, String),
     /// The source isn't complete yet; look again after this pause.
-    Waiting(DeliveryReason, String, std::time::Duration),
+    Waiting(DeliveryReason, String, Duration),
     /// The same look may succeed later.
     Transient(String),
 }
@@ -59,18 +64,21 @@ pub(super) fn from_source(error: &SourceError) -> NoPlan {
     if error.is_transient() {
         return NoPlan::Transient(message);
     }
-    let reason = match error {
-        SourceError::TooYoung { remaining, .. } => {
-            return NoPlan::Waiting(DeliveryReason::WaitingForSource, message, *remaining);
+    let reason = match error.kind() {
+        SourceErrorKind::WaitingForSource => {
+            let pause = match error {
+                SourceError::WaitingForSource { remaining, .. } => *remaining,
+                _ => LONGEST_PAUSE,
+            };
+            // A file of the far future is looked at now and then: somebody may correct its times.
+            return NoPlan::Waiting(DeliveryReason::WaitingForSource, message, pause.min(LONGEST_PAUSE));
         }
-        SourceError::PatternInvalid(_) | SourceError::PathNotAllowed { .. } => DeliveryReason::PathNotAllowed,
-        SourceError::NotFound { .. } => DeliveryReason::SourceNotFound,
-        SourceError::Empty { .. } => DeliveryReason::SourceEmpty,
-        SourceError::Changed { .. } => DeliveryReason::SourceChanged,
-        SourceError::Unreadable { .. } | SourceError::NotAFile { .. } | SourceError::NameNotUtf8 { .. } => {
-            DeliveryReason::SourceUnreadable
-        }
-        SourceError::TooManyEntries { .. } => DeliveryReason::TooManyObjects,
+        SourceErrorKind::PathNotAllowed => DeliveryReason::PathNotAllowed,
+        SourceErrorKind::NotFound => DeliveryReason::SourceNotFound,
+        SourceErrorKind::Empty => DeliveryReason::SourceEmpty,
+        SourceErrorKind::Changed => DeliveryReason::SourceChanged,
+        SourceErrorKind::Unreadable => DeliveryReason::SourceUnreadable,
+        SourceErrorKind::TooManyEntries => DeliveryReason::TooManyObjects,
     };
     NoPlan::Failed(reason, message)
 }

@@ -25,14 +25,14 @@ impl VolumeFiles {
 impl Source for VolumeFiles {
     fn open(&self, index: usize) -> Result<Box<dyn Readable>, SourceFault> {
         let file = self.files.get(index).ok_or_else(|| SourceFault::Unreadable(format!("the plan has no file {index}")))?;
-        let open = self.folder()?.open(file).map_err(|error| fault(&error))?;
+        let open = self.folder()?.open_file(file).map_err(|error| fault(&error))?;
         Ok(Box::new(File(open)))
     }
 
     fn recheck(&self) -> Result<(), SourceFault> {
         let folder = self.folder()?;
         // By path, so that a file that was replaced under its name is noticed too.
-        self.files.iter().try_for_each(|file| folder.open(file).map(drop).map_err(|error| fault(&error)))
+        self.files.iter().try_for_each(|file| folder.open_file(file).map(drop).map_err(|error| fault(&error)))
     }
 }
 

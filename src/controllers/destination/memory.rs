@@ -119,6 +119,11 @@ impl Memory {
         self.entries().remove(uid);
     }
 
+    /// Keeps only the destinations that `is_known` knows.
+    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        self.entries().retain(|uid, _| is_known(uid));
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,7 +17,7 @@ use kube::{Api, ResourceExt as _};
 
 pub(crate) use judge::Outcome;
 pub(crate) use memory::{Memory, Question};
-pub(crate) use resolve::{Resolved, acl_policy, addressing_style, resolve};
+pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
 
 use super::context::Context;
 use super::error::ReconcileError;
@@ -178,12 +178,12 @@ async fn write(
 
 /// What the status says beside the conditions; `learned` is the region that a proof just found.
 fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&str>) -> Facts {
-    let old = destination.status.as_ref();
-    let known = learned.or_else(|| old?.effective.as_ref().map(|effective| effective.region.as_str()));
+    let known = learned.or_else(|| learned_region(destination));
     let Ok(resolved) = resolve(&context.config, &destination.spec, known) else { return Facts::default() };
-    let is_known = known.is_some() || resolved.region == RegionSource::Named;
+    let region = known.is_some() || resolved.region == RegionSource::Named;
+    let region = region.then(|| resolved.target.region.as_str());
     Facts {
-        effective: is_known.then(|| resolved.effective()),
+        effective: Some(resolved.effective(region)),
         identity: proof::identity(&context.config, &destination.spec),
         grant: proof::grant(&context.config, &destination.spec, &resolved),
     }

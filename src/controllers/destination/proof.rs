@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
-use super::resolve::{Resolved, resolve};
+use super::resolve::{Resolved, learned_region, resolve};
 use crate::api::{
     DestinationReason, Grant, Identity, OutboundDestination, OutboundDestinationSpec, PermissionMode,
 };
@@ -22,15 +22,13 @@ const LONGEST: Duration = Duration::from_secs(180);
 /// Proves access as the destination now asks for it. A proof that succeeds makes its credentials those of the
 /// deliveries that run.
 pub(super) async fn prove(context: Arc<Context>, destination: OutboundDestination, question: Question) -> Outcome {
-    let learned = destination.status.as_ref().and_then(|status| status.effective.as_ref());
-    let learned = learned.map(|effective| effective.region.clone());
     let mut outcome = Outcome {
         question,
         secret_version: None,
         region: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
-    let resolved = match resolve(&context.config, &destination.spec, learned.as_deref()) {
+    let resolved = match resolve(&context.config, &destination.spec, learned_region(&destination)) {
         Ok(resolved) => resolved,
         Err(error) => {
             // The schema refuses it, so only an object from before the schema gets here.

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{
-    AclPolicy, AddressingStyle, Effective, OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
+    AclPolicy, AddressingStyle, Effective, OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
 };
 use crate::config::Config;
 use crate::controllers::tenancy::plain_http;
@@ -100,10 +100,10 @@ fn region(
 }
 
 impl Resolved {
-    /// What the status publishes once the region is known.
-    pub(crate) fn effective(&self) -> Effective {
+    /// What the status publishes; a region that is still a guess is left out.
+    pub(crate) fn effective(&self, region: Option<&str>) -> Effective {
         Effective {
-            region: self.target.region.as_str().to_owned(),
+            region: region.map(str::to_owned),
             split_size: i64::try_from(self.split_size.bytes()).unwrap_or(i64::MAX),
             acl: acl_policy(self.target.acl),
             addressing: addressing_style(self.target.addressing),
@@ -130,6 +130,11 @@ impl Resolved {
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// The region that an earlier proof found.
+pub(crate) fn learned_region(destination: &OutboundDestination) -> Option<&str> {
+    destination.status.as_ref()?.effective.as_ref()?.region.as_deref()
 }
 
 /// The ACL as the API names it.
