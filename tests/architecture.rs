@@ -111,7 +111,6 @@ fn character_or_lifetime(rest: &[char]) -> usize {
 
 /// A file of `src`: the module at the crate's root that it belongs to, and how deep it lies.
 struct File<'a> {
-    path: &'a str,
     module: &'a str,
     /// Modules from the crate's root to this file's own: 1 for `plan`, 2 for `plan::key`.
     depth: usize,
@@ -123,7 +122,6 @@ impl<'a> File<'a> {
         let parts: Vec<&str> = path.trim_end_matches(".rs").split('/').collect();
         let depth = parts.len() - usize::from(parts.last() == Some(&"mod"));
         Self {
-            path,
             module: parts[0],
             depth,
         }
