@@ -1,11 +1,11 @@
 //! `OutboundDelivery`: which files are handed over, and how they are cut and named.
 
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, ConditionType, find};
+use super::duration::DurationText;
 use super::quantity::Quantity;
 use super::rules;
 
@@ -92,7 +92,10 @@ pub struct OutboundDeliverySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DestinationRef {
     /// The destination's name.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
     pub name: String,
 }
 
@@ -119,8 +122,8 @@ pub struct VolumeSource {
 
     /// Every file must have been still this long before anything is planned. Absent: not waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
-    pub min_age: Option<Duration>,
+    #[x_kube(validation = rules::duration_between("1s", "8760h"))]
+    pub min_age: Option<DurationText>,
 }
 
 /// How files are cut into objects.

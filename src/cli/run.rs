@@ -26,7 +26,10 @@ pub(super) fn main(file: &Path) -> ExitCode {
         }
     };
     start_logging();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("outbound-operator run: the runtime can't start: {error}");
@@ -48,9 +51,9 @@ pub(super) fn main(file: &Path) -> ExitCode {
 async fn serve(config: Config) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     on_termination(shutdown.clone())?;
-    let client = Client::try_default()
-        .await
-        .map_err(|error| format!("no cluster: {error}; set KUBECONFIG or run in a pod with a ServiceAccount"))?;
+    let client = Client::try_default().await.map_err(|error| {
+        format!("no cluster: {error}; set KUBECONFIG or run in a pod with a ServiceAccount")
+    })?;
     if !config.leader_election.enabled {
         tracing::info!("started without leader election");
         return Ok(controllers::run(config, client, shutdown).await?);

@@ -20,9 +20,16 @@ pub(crate) struct Connection {
 #[derive(Clone, Debug)]
 pub(crate) enum NoConnection {
     /// Somebody must act.
-    Refused { reason: DestinationReason, message: String, secret_version: Option<String> },
+    Refused {
+        reason: DestinationReason,
+        message: String,
+        secret_version: Option<String>,
+    },
     /// The apiserver could not be asked.
-    Unanswered { reason: DestinationReason, message: String },
+    Unanswered {
+        reason: DestinationReason,
+        message: String,
+    },
 }
 
 /// Connects to `target` as `spec` says, for `namespace`.
@@ -42,10 +49,17 @@ pub(crate) async fn connect(
     })?;
     match spec.permission_mode {
         PermissionMode::AccessKey => {
-            let name = spec.access_key.as_ref().map(|key| key.secret_ref.name.as_str()).unwrap_or_default();
+            let name = spec
+                .access_key
+                .as_ref()
+                .map(|key| key.secret_ref.name.as_str())
+                .unwrap_or_default();
             let (key, secret_version) = access_key(context, namespace, name).await?;
             let bucket = context.factory.with_access_key(target, &key);
-            Ok(Connection { bucket, secret_version })
+            Ok(Connection {
+                bucket,
+                secret_version,
+            })
         }
         PermissionMode::CrossAccount => own_identity(context, target),
     }
@@ -60,8 +74,13 @@ fn own_identity(context: &Context, target: Target) -> Result<Connection, NoConne
     let identity = context.identity.as_ref().ok_or_else(|| {
         refused("the operator found no credentials of its own (IRSA, Pod Identity or environment); its administrator must provide them".to_owned())
     })?;
-    let target = target.try_into().map_err(|error: crate::store::NotOnAws| refused(error.to_string()))?;
-    Ok(Connection { bucket: context.factory.with_own_identity(target, identity), secret_version: None })
+    let target = target
+        .try_into()
+        .map_err(|error: crate::store::NotOnAws| refused(error.to_string()))?;
+    Ok(Connection {
+        bucket: context.factory.with_own_identity(target, identity),
+        secret_version: None,
+    })
 }
 
 async fn access_key(
@@ -86,13 +105,23 @@ async fn access_key(
     let secret_version = secret.resource_version();
     let data = secret.data.unwrap_or_default();
     let value = |key: &str| data.get(key).map(|value| value.0.as_slice());
-    let key = AccessKey::new(value("accessKeyId"), value("secretAccessKey"), value("sessionToken"));
-    key.map(|key| (key, secret_version.clone())).map_err(|error| {
-        let reason = match error {
-            AccessKeyInvalid::Missing(_) => DestinationReason::SecretKeyMissing,
-            AccessKeyInvalid::Malformed(..) => DestinationReason::SecretInvalid,
-        };
-        let message = format!("Secret {name}: {error}; whoever keeps the Secret must correct it");
-        NoConnection::Refused { reason, message, secret_version }
-    })
+    let key = AccessKey::new(
+        value("accessKeyId"),
+        value("secretAccessKey"),
+        value("sessionToken"),
+    );
+    key.map(|key| (key, secret_version.clone()))
+        .map_err(|error| {
+            let reason = match error {
+                AccessKeyInvalid::Missing(_) => DestinationReason::SecretKeyMissing,
+                AccessKeyInvalid::Malformed(..) => DestinationReason::SecretInvalid,
+            };
+            let message =
+                format!("Secret {name}: {error}; whoever keeps the Secret must correct it");
+            NoConnection::Refused {
+                reason,
+                message,
+                secret_version,
+            }
+        })
 }

@@ -57,17 +57,33 @@ impl std::ops::Deref for Context {
 
 impl Context {
     /// The destination of that name, as the watch last saw it.
-    pub(crate) fn destination(&self, namespace: &str, name: &str) -> Option<Arc<DeserializeGuard<OutboundDestination>>> {
-        self.destinations.get(&ObjectRef::new(name).within(namespace))
+    pub(crate) fn destination(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<DeserializeGuard<OutboundDestination>>> {
+        self.destinations
+            .get(&ObjectRef::new(name).within(namespace))
     }
 
     /// Whether the watched Secret of an access key is another than the one that was proved with.
-    pub(crate) fn secret_changed(&self, destination: &OutboundDestination, proved: Option<&str>) -> bool {
-        let Some(secrets) = &self.secrets else { return false };
-        let Some(key) = &destination.spec.access_key else { return false };
+    pub(crate) fn secret_changed(
+        &self,
+        destination: &OutboundDestination,
+        proved: Option<&str>,
+    ) -> bool {
+        let Some(secrets) = &self.secrets else {
+            return false;
+        };
+        let Some(key) = &destination.spec.access_key else {
+            return false;
+        };
         let namespace = destination.namespace().unwrap_or_default();
         let found = secrets.get(&ObjectRef::new(&key.secret_ref.name).within(&namespace));
-        found.and_then(|secret| secret.resource_version()).as_deref() != proved
+        found
+            .and_then(|secret| secret.resource_version())
+            .as_deref()
+            != proved
     }
 }
 
@@ -101,6 +117,10 @@ mod tests {
     fn a_second_turn_waits() {
         let turns = Turns::for_progress();
         assert!(turns.take().is_ok());
-        assert!(turns.take().is_err_and(|wait| wait <= Duration::from_millis(200)));
+        assert!(
+            turns
+                .take()
+                .is_err_and(|wait| wait <= Duration::from_millis(200))
+        );
     }
 }

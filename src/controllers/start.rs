@@ -57,18 +57,37 @@ type GuardedDestination = DeserializeGuard<OutboundDestination>;
 ///
 /// # Errors
 /// When the configuration names what can't be.
-pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), StartError> {
+pub async fn run(
+    config: Config,
+    client: Client,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
     let namespaces = config.watch.namespaces.clone();
     let shared = share(config, client).await?;
-    let watches = if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
-    let watches = watches.into_iter().map(|namespace| watch(shared.clone(), namespace, shutdown.clone()));
+    let watches = if namespaces.is_empty() {
+        vec![None]
+    } else {
+        namespaces.into_iter().map(Some).collect()
+    };
+    let watches = watches
+        .into_iter()
+        .map(|namespace| watch(shared.clone(), namespace, shutdown.clone()));
     future::join_all(watches).await;
     Ok(())
 }
 
 async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
-    let s3 = config.endpoints.s3.as_deref().map(|url| Endpoint::parse(url, plain_http(&config))).transpose()?;
-    let options = AwsOptions { s3, use_fips: config.endpoints.use_fips, use_dual_stack: config.endpoints.use_dual_stack };
+    let s3 = config
+        .endpoints
+        .s3
+        .as_deref()
+        .map(|url| Endpoint::parse(url, plain_http(&config)))
+        .transpose()?;
+    let options = AwsOptions {
+        s3,
+        use_fips: config.endpoints.use_fips,
+        use_dual_stack: config.endpoints.use_dual_stack,
+    };
     let identity = match &config.identity {
         Some(identity) => match OwnIdentity::load(&identity.region.parse()?).await {
             Ok(identity) => Some(identity),
@@ -95,8 +114,10 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (proofs, proof_news) = Proofs::new();
     let (runs, run_news) = Runs::new();
     let (cleanups, cleanup_news) = Cleanups::new();
-    let (destination_writer, destination_events) = objects::<GuardedDestination>(&shared.client, namespace.as_deref());
-    let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace.as_deref());
+    let (destination_writer, destination_events) =
+        objects::<GuardedDestination>(&shared.client, namespace.as_deref());
+    let (delivery_writer, delivery_events) =
+        objects::<Guarded>(&shared.client, namespace.as_deref());
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace.as_deref(), &destinations);
     let context = Arc::new(Context {
@@ -111,20 +132,35 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     });
     let waiting = deliveries.clone();
     let client = context.shared.client.clone();
-    let destination_changes = watcher(api::<GuardedDestination>(&client, namespace.as_deref()), watcher::Config::default());
-    let destination_controller = Controller::for_stream(filtered(destination_writer, destination_events), destinations.clone())
-        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-        .reconcile_on(proof_news)
-        .reconcile_on(secret_news)
-        .graceful_shutdown_on(shutdown.clone().cancelled_owned());
-    let delivery_controller = Controller::for_stream(filtered(delivery_writer, delivery_events), deliveries.clone())
-        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-        .watches_stream(destination_changes.touched_objects(), move |changed| addressees(&waiting, &changed))
-        .reconcile_on(run_news)
-        .reconcile_on(cleanup_news)
-        .graceful_shutdown_on(shutdown.clone().cancelled_owned());
+    let destination_changes = watcher(
+        api::<GuardedDestination>(&client, namespace.as_deref()),
+        watcher::Config::default(),
+    );
+    let destination_controller = Controller::for_stream(
+        filtered(destination_writer, destination_events),
+        destinations.clone(),
+    )
+    .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+    .reconcile_on(proof_news)
+    .reconcile_on(secret_news)
+    .graceful_shutdown_on(shutdown.clone().cancelled_owned());
+    let delivery_controller = Controller::for_stream(
+        filtered(delivery_writer, delivery_events),
+        deliveries.clone(),
+    )
+    .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+    .watches_stream(destination_changes.touched_objects(), move |changed| {
+        addressees(&waiting, &changed)
+    })
+    .reconcile_on(run_news)
+    .reconcile_on(cleanup_news)
+    .graceful_shutdown_on(shutdown.clone().cancelled_owned());
     let work = future::join(
-        drive(destination_controller, destination::reconcile, context.clone()),
+        drive(
+            destination_controller,
+            destination::reconcile,
+            context.clone(),
+        ),
         drive(delivery_controller, delivery::reconcile, context.clone()),
     );
     tokio::select! {
@@ -154,7 +190,13 @@ type Events<K> = futures::stream::BoxStream<'static, Result<watcher::Event<K>, w
 /// An empty cache and the events that fill it.
 fn objects<K>(client: &Client, namespace: Option<&str>) -> (reflector::store::Writer<K>, Events<K>)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let events = watcher(api::<K>(client, namespace), watcher::Config::default());
     // Managed fields are most of an object and are never looked at.
@@ -176,7 +218,9 @@ where
         .reflect(writer)
         .applied_objects()
         .predicate_filter(
-            predicates::generation.combine(predicates::annotations).combine(predicates::finalizers),
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers),
             PredicateConfig::default(),
         )
 }
@@ -186,18 +230,24 @@ fn secrets(
     shared: &Shared,
     namespace: Option<&str>,
     destinations: &Store<GuardedDestination>,
-) -> (Option<Store<PartialObjectMeta<Secret>>>, futures::stream::BoxStream<'static, ObjectRef<GuardedDestination>>) {
+) -> (
+    Option<Store<PartialObjectMeta<Secret>>>,
+    futures::stream::BoxStream<'static, ObjectRef<GuardedDestination>>,
+) {
     if shared.config.secrets == SecretsMode::Get {
         return (None, futures::stream::pending().boxed());
     }
     let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
     let destinations = destinations.clone();
-    let changed = watcher(api::<PartialObjectMeta<Secret>>(&shared.client, namespace), watcher::Config::default())
-        .default_backoff()
-        .reflect(writer)
-        .touched_objects()
-        .filter_map(|secret| future::ready(secret.ok()))
-        .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));
+    let changed = watcher(
+        api::<PartialObjectMeta<Secret>>(&shared.client, namespace),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .reflect(writer)
+    .touched_objects()
+    .filter_map(|secret| future::ready(secret.ok()))
+    .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));
     (Some(store), changed.boxed())
 }
 
@@ -208,21 +258,40 @@ fn users_of(
 ) -> Vec<ObjectRef<GuardedDestination>> {
     let (namespace, name) = (secret.namespace(), secret.name_any());
     let names_it = |guard: &&Arc<GuardedDestination>| {
-        let key = guard.0.as_ref().ok().and_then(|destination| destination.spec.access_key.as_ref());
+        let key = guard
+            .0
+            .as_ref()
+            .ok()
+            .and_then(|destination| destination.spec.access_key.as_ref());
         guard.namespace() == namespace && key.is_some_and(|key| key.secret_ref.name == name)
     };
-    destinations.state().iter().filter(names_it).map(|guard| ObjectRef::from_obj(guard.as_ref())).collect()
+    destinations
+        .state()
+        .iter()
+        .filter(names_it)
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
 }
 
 /// The unfinished deliveries to that destination.
-fn addressees(deliveries: &Store<Guarded>, destination: &GuardedDestination) -> Vec<ObjectRef<Guarded>> {
+fn addressees(
+    deliveries: &Store<Guarded>,
+    destination: &GuardedDestination,
+) -> Vec<ObjectRef<Guarded>> {
     let (namespace, name) = (destination.namespace(), destination.name_any());
     let concerns = |guard: &&Arc<Guarded>| {
         let delivery = guard.0.as_ref().ok();
         guard.namespace() == namespace
-            && delivery.is_some_and(|delivery| delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery))
+            && delivery.is_some_and(|delivery| {
+                delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery)
+            })
     };
-    deliveries.state().iter().filter(concerns).map(|guard| ObjectRef::from_obj(guard.as_ref())).collect()
+    deliveries
+        .state()
+        .iter()
+        .filter(concerns)
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
 }
 
 /// Runs a controller to its graceful end.
@@ -236,7 +305,11 @@ async fn drive<K, F>(
     F: Future<Output = Result<Action, ReconcileError>> + Send + 'static,
 {
     controller
-        .run(reconcile, |object, error, _| follow_up(&object, error), context)
+        .run(
+            reconcile,
+            |object, error, _| follow_up(&object, error),
+            context,
+        )
         .for_each(|ended| {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a reconcile did not end well");
@@ -251,19 +324,33 @@ fn follow_up<K: Resource<DynamicType = ()>>(object: &Arc<K>, error: &ReconcileEr
     if matches!(error, ReconcileError::Kubernetes(_)) {
         tracing::warn!(namespace = object.namespace(), name = object.name_any(), %error, "looking again later");
     }
-    error.pause().map_or_else(Action::await_change, Action::requeue)
+    error
+        .pause()
+        .map_or_else(Action::await_change, Action::requeue)
 }
 
 /// Forgets, now and then, what is remembered of objects that are gone. Never ends.
-async fn prune(context: &Context, destinations: &Store<GuardedDestination>, deliveries: &Store<Guarded>) {
+async fn prune(
+    context: &Context,
+    destinations: &Store<GuardedDestination>,
+    deliveries: &Store<Guarded>,
+) {
     loop {
         tokio::time::sleep(PRUNE_INTERVAL).await;
         let known = |uid: &str, uids: &[String]| uids.iter().any(|known| known == uid);
-        let uids: Vec<String> = destinations.state().iter().filter_map(|guard| guard.uid()).collect();
+        let uids: Vec<String> = destinations
+            .state()
+            .iter()
+            .filter_map(|guard| guard.uid())
+            .collect();
         context.memory.retain(|uid| known(uid, &uids));
         context.buckets.retain(|uid| known(uid, &uids));
         context.proofs.retain(|uid| known(uid, &uids));
-        let uids: Vec<String> = deliveries.state().iter().filter_map(|guard| guard.uid()).collect();
+        let uids: Vec<String> = deliveries
+            .state()
+            .iter()
+            .filter_map(|guard| guard.uid())
+            .collect();
         context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
     }

@@ -56,14 +56,21 @@ impl Lease {
     /// A Lease that nobody asked for yet.
     #[must_use]
     pub fn new(client: Client, settings: LeaseSettings) -> Self {
-        Self { api: Api::namespaced(client, &settings.namespace), settings, observed: None, held: None }
+        Self {
+            api: Api::namespaced(client, &settings.namespace),
+            settings,
+            observed: None,
+            held: None,
+        }
     }
 
     /// Waits until the Lease is ours.
     pub async fn acquire(&mut self) {
         loop {
             match self.try_acquire().await {
-                Ok(true) => return tracing::info!(holder = self.settings.holder, "holding the Lease"),
+                Ok(true) => {
+                    return tracing::info!(holder = self.settings.holder, "holding the Lease");
+                }
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "the Lease can't be reached"),
             }
@@ -83,7 +90,9 @@ impl Lease {
                     continue;
                 }
                 Ok(Err(error)) if is_conflict(&error) => match self.holder_now().await {
-                    Some(other) if other != self.settings.holder => return LeaseError::Taken(other),
+                    Some(other) if other != self.settings.holder => {
+                        return LeaseError::Taken(other);
+                    }
                     _ => error.to_string(),
                 },
                 Ok(Err(error)) => error.to_string(),
@@ -97,7 +106,9 @@ impl Lease {
 
     /// Gives the Lease up, so that another takes it without waiting for its end.
     pub async fn release(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
+        let Some(mut held) = self.held.take() else {
+            return;
+        };
         let spec = held.spec.get_or_insert_default();
         spec.holder_identity = Some(String::new());
         spec.lease_duration_seconds = Some(1);
@@ -105,7 +116,9 @@ impl Lease {
         let released = self.api.replace(&self.settings.name, &parameters, &held);
         match tokio::time::timeout(RETRY, released).await {
             Ok(Ok(_)) => tracing::info!("the Lease is released"),
-            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not released; it ends by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the Lease was not released; it ends by itself")
+            }
             Err(_) => tracing::warn!("the Lease was not released in time; it ends by itself"),
         }
     }
@@ -119,7 +132,11 @@ impl Lease {
             return Ok(false);
         }
         let ours = self.ours(Some(&found));
-        self.take(self.api.replace(&self.settings.name, &PostParams::default(), &ours).await)
+        self.take(
+            self.api
+                .replace(&self.settings.name, &PostParams::default(), &ours)
+                .await,
+        )
     }
 
     /// Ours already, released, or unchanged for its whole duration by our own clock.
@@ -131,8 +148,12 @@ impl Lease {
         };
         self.observed = Some((version, since));
         let spec = found.spec.as_ref();
-        let holder = spec.and_then(|spec| spec.holder_identity.as_deref()).unwrap_or_default();
-        let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or_default();
+        let holder = spec
+            .and_then(|spec| spec.holder_identity.as_deref())
+            .unwrap_or_default();
+        let seconds = spec
+            .and_then(|spec| spec.lease_duration_seconds)
+            .unwrap_or_default();
         let duration = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
         holder.is_empty() || holder == self.settings.holder || since.elapsed() >= duration
     }
@@ -142,19 +163,32 @@ impl Lease {
     fn ours(&self, found: Option<&LeaseObject>) -> LeaseObject {
         let now = MicroTime(Timestamp::now());
         let old = found.and_then(|found| found.spec.as_ref());
-        let same = old.and_then(|spec| spec.holder_identity.as_deref()) == Some(&self.settings.holder);
-        let transitions = old.and_then(|spec| spec.lease_transitions).unwrap_or_default();
+        let same =
+            old.and_then(|spec| spec.holder_identity.as_deref()) == Some(&self.settings.holder);
+        let transitions = old
+            .and_then(|spec| spec.lease_transitions)
+            .unwrap_or_default();
         LeaseObject {
             metadata: found.map_or_else(
-                || ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() },
+                || ObjectMeta {
+                    name: Some(self.settings.name.clone()),
+                    ..ObjectMeta::default()
+                },
                 |found| found.metadata.clone(),
             ),
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.settings.holder.clone()),
                 lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
-                acquire_time: old.filter(|_| same).and_then(|spec| spec.acquire_time.clone()).or_else(|| Some(now.clone())),
+                acquire_time: old
+                    .filter(|_| same)
+                    .and_then(|spec| spec.acquire_time.clone())
+                    .or_else(|| Some(now.clone())),
                 renew_time: Some(now),
-                lease_transitions: Some(if same || found.is_none() { transitions } else { transitions + 1 }),
+                lease_transitions: Some(if same || found.is_none() {
+                    transitions
+                } else {
+                    transitions + 1
+                }),
                 ..LeaseSpec::default()
             }),
         }
@@ -173,7 +207,10 @@ impl Lease {
 
     async fn renew(&mut self) -> Result<(), kube::Error> {
         let ours = self.ours(self.held.as_ref());
-        let renewed = self.api.replace(&self.settings.name, &PostParams::default(), &ours).await?;
+        let renewed = self
+            .api
+            .replace(&self.settings.name, &PostParams::default(), &ours)
+            .await?;
         self.held = Some(renewed);
         Ok(())
     }
@@ -181,7 +218,10 @@ impl Lease {
     /// After a conflict: a lost answer to our own renewal is no loss of the Lease.
     async fn holder_now(&mut self) -> Option<String> {
         let found = self.api.get_opt(&self.settings.name).await.ok().flatten()?;
-        let holder = found.spec.as_ref().and_then(|spec| spec.holder_identity.clone())?;
+        let holder = found
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.clone())?;
         if holder == self.settings.holder {
             self.held = Some(found);
         }

@@ -3,8 +3,9 @@
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use md5::{Digest as _, Md5};
 
+use crate::plan::Delimiter;
 use crate::plan::{Crc64, Md5Digest, ObjectDigest};
-use crate::plan::Delimiter; use crate::source::RecordCounter;
+use crate::source::RecordCounter;
 
 /// Bytes that are read and hashed at a time: they fit a core's second-level cache, so that the
 /// second and third pass over them cost no memory traffic.
@@ -47,14 +48,21 @@ pub(super) struct Combined {
 impl Combined {
     /// Of no bytes.
     pub(super) fn new() -> Self {
-        Self { crc: Crc::new().finish(), bytes: 0 }
+        Self {
+            crc: Crc::new().finish(),
+            bytes: 0,
+        }
     }
 
     /// Appends `bytes` bytes whose checksum is `crc`.
     pub(super) fn append(&mut self, crc: Crc64, bytes: u64) {
         let whole = self.crc.value();
-        self.crc =
-            Crc64::new(crc_fast::checksum_combine(Crc64Nvme, whole, crc.value(), bytes));
+        self.crc = Crc64::new(crc_fast::checksum_combine(
+            Crc64Nvme,
+            whole,
+            crc.value(),
+            bytes,
+        ));
         self.bytes += bytes;
     }
 
@@ -84,7 +92,10 @@ pub(super) struct Counted {
 impl InOrder {
     pub(super) fn new(md5: Md5Wanted, delimiter: Delimiter) -> Self {
         let md5 = (md5 == Md5Wanted::Yes).then(Md5::new);
-        Self { md5, records: RecordCounter::new(delimiter) }
+        Self {
+            md5,
+            records: RecordCounter::new(delimiter),
+        }
     }
 
     /// The next bytes of the object.
@@ -98,7 +109,11 @@ impl InOrder {
     pub(super) fn finish(self) -> Counted {
         let counts = self.records.counts();
         let md5 = self.md5.map(|md5| Md5Digest::new(md5.finalize().into()));
-        Counted { lines: counts.lines, records: counts.records, md5 }
+        Counted {
+            lines: counts.lines,
+            records: counts.records,
+            md5,
+        }
     }
 }
 
@@ -169,6 +184,13 @@ mod tests {
         let md5: [u8; 16] = Md5::digest(&text).into();
         assert_eq!(digest.md5, Some(Md5Digest::new(md5)));
         let without = InOrder::new(Md5Wanted::No, Delimiter::LF).finish();
-        assert_eq!(without, Counted { lines: 0, records: 0, md5: None });
+        assert_eq!(
+            without,
+            Counted {
+                lines: 0,
+                records: 0,
+                md5: None
+            }
+        );
     }
 }

@@ -10,7 +10,9 @@ use crate::store::{StoreError, UploadId};
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// Size, mtime or ctime of a file moved. Terminal: a new delivery must be made of the new file.
-    #[error("reading the source of {key}: {fault}; nothing is mixed: create a new delivery for the file as it is now")]
+    #[error(
+        "reading the source of {key}: {fault}; nothing is mixed: create a new delivery for the file as it is now"
+    )]
     SourceChanged {
         /// The object, or the receipt where the last look found it.
         key: ObjectKey,
@@ -18,7 +20,9 @@ pub enum TransferError {
         fault: SourceFault,
     },
     /// A file can't be read. Terminal until its owner repairs it.
-    #[error("reading the source of {key}: {fault}; whoever provides the volume must make it readable")]
+    #[error(
+        "reading the source of {key}: {fault}; whoever provides the volume must make it readable"
+    )]
     SourceUnreadable {
         /// The object, or the receipt where the last look found it.
         key: ObjectKey,
@@ -26,13 +30,17 @@ pub enum TransferError {
         fault: SourceFault,
     },
     /// The customer has an object of that key that isn't ours. Terminal: nothing is overwritten.
-    #[error("writing {key} with If-None-Match: the bucket has an object of that key already, and it is not known to be ours; nothing was overwritten: the customer must move it, or the delivery needs another key")]
+    #[error(
+        "writing {key} with If-None-Match: the bucket has an object of that key already, and it is not known to be ours; nothing was overwritten: the customer must move it, or the delivery needs another key"
+    )]
     ObjectExists {
         /// The key.
         key: ObjectKey,
     },
     /// The store holds other bytes than we read. Terminal.
-    #[error("completing {key}: the store answered CRC64NVME {theirs} but {ours} was sent; the object must not be used: ask whoever runs the store")]
+    #[error(
+        "completing {key}: the store answered CRC64NVME {theirs} but {ours} was sent; the object must not be used: ask whoever runs the store"
+    )]
     ChecksumMismatch {
         /// The key.
         key: ObjectKey,
@@ -42,7 +50,9 @@ pub enum TransferError {
         theirs: Crc64,
     },
     /// Whether an upload was completed can't be found out. Terminal: somebody must look.
-    #[error("completing {key}: the answer was lost and upload {upload} can no longer be asked about; look whether the object is there, or grant read-back so that we can")]
+    #[error(
+        "completing {key}: the answer was lost and upload {upload} can no longer be asked about; look whether the object is there, or grant read-back so that we can"
+    )]
     CompletionUnconfirmed {
         /// The key.
         key: ObjectKey,
@@ -58,7 +68,9 @@ pub enum TransferError {
         error: StoreError,
     },
     /// Too many failures in a row. Terminal until it is asked for again.
-    #[error("{failures} attempts in a row confirmed no further part, over the backoffLimit of {limit}; the last: {last}")]
+    #[error(
+        "{failures} attempts in a row confirmed no further part, over the backoffLimit of {limit}; the last: {last}"
+    )]
     BackoffLimitExceeded {
         /// Failures in a row.
         failures: u32,

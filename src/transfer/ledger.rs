@@ -27,7 +27,11 @@ pub enum Slot {
 
 /// How far an object is. Each state is durable before the request that it announces is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "state",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum ObjectState {
     /// No upload of it is open, and none was completed.
     #[default]
@@ -94,27 +98,49 @@ mod tests {
 
     #[test]
     fn states_survive_json() {
-        let digest =
-            ObjectDigest { bytes: 3, lines: 1, records: 1, crc64: Crc64::new(7), md5: None };
+        let digest = ObjectDigest {
+            bytes: 3,
+            lines: 1,
+            records: 1,
+            crc64: Crc64::new(7),
+            md5: None,
+        };
         let started_at: Timestamp = "2026-11-24T01:02:03Z".parse().unwrap();
         let upload = UploadId::new("u-1");
-        let part = UploadedPart { number: 1, etag: "\"e\"".to_owned(), crc64: Crc64::new(7) };
+        let part = UploadedPart {
+            number: 1,
+            etag: "\"e\"".to_owned(),
+            crc64: Crc64::new(7),
+        };
         let states = [
             ObjectState::Planned,
-            ObjectState::Open { upload: upload.clone(), started_at },
+            ObjectState::Open {
+                upload: upload.clone(),
+                started_at,
+            },
             ObjectState::Completing {
                 upload,
                 started_at,
                 digest: digest.clone(),
                 parts: vec![part],
             },
-            ObjectState::Delivered { digest, version_id: None },
+            ObjectState::Delivered {
+                digest,
+                version_id: None,
+            },
         ];
         for state in states {
             let json = serde_json::to_string(&state).unwrap();
-            assert_eq!(serde_json::from_str::<ObjectState>(&json).unwrap(), state, "{json}");
+            assert_eq!(
+                serde_json::from_str::<ObjectState>(&json).unwrap(),
+                state,
+                "{json}"
+            );
         }
-        let open = ObjectState::Open { upload: UploadId::new("u"), started_at };
+        let open = ObjectState::Open {
+            upload: UploadId::new("u"),
+            started_at,
+        };
         assert_eq!(
             serde_json::to_string(&open).unwrap(),
             r#"{"state":"open","upload":"u","startedAt":"2026-11-24T01:02:03Z"}"#

@@ -106,14 +106,21 @@ impl MemoryPool {
     }
 
     async fn charge(&self, len: usize) -> Result<Charge, OverBudget> {
-        let over = OverBudget { wanted: len, budget: self.0.budget };
+        let over = OverBudget {
+            wanted: len,
+            budget: self.0.budget,
+        };
         if len > self.0.budget {
             return Err(over);
         }
         let units = u32::try_from(len.div_ceil(UNIT)).map_err(|_| over)?;
         let permits = Arc::clone(&self.0.permits);
         let permit = permits.acquire_many_owned(units).await.map_err(|_| over)?;
-        Ok(Charge { pool: Arc::clone(&self.0), bytes: 0, _permit: permit })
+        Ok(Charge {
+            pool: Arc::clone(&self.0),
+            bytes: 0,
+            _permit: permit,
+        })
     }
 }
 
@@ -242,7 +249,10 @@ mod tests {
         let mut large = Box::pin(pool.acquire(4096));
         assert!(futures::poll!(&mut large).is_pending());
         let mut small = Box::pin(pool.acquire(1024));
-        assert!(futures::poll!(&mut small).is_pending(), "it may not overtake");
+        assert!(
+            futures::poll!(&mut small).is_pending(),
+            "it may not overtake"
+        );
         drop(first);
         let large = large.await.unwrap();
         assert!(futures::poll!(&mut small).is_pending());
@@ -254,7 +264,13 @@ mod tests {
     async fn refuses_what_never_fits_and_reuses_full_buffers() {
         let pool = MemoryPool::new(2 << 20);
         let refused = pool.acquire((2 << 20) + 1).await.map(|buffer| buffer.len());
-        assert_eq!(refused, Err(OverBudget { wanted: (2 << 20) + 1, budget: 2 << 20 }));
+        assert_eq!(
+            refused,
+            Err(OverBudget {
+                wanted: (2 << 20) + 1,
+                budget: 2 << 20
+            })
+        );
         let buffer = pool.acquire(1 << 20).await.unwrap();
         let address = buffer.as_ptr();
         drop(buffer.freeze());

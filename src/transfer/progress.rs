@@ -62,7 +62,10 @@ pub(super) struct ObjectMeter {
 
 impl ObjectMeter {
     pub(super) fn new(meter: Option<Meter>) -> Self {
-        Self { meter, confirmed: AtomicU64::new(0) }
+        Self {
+            meter,
+            confirmed: AtomicU64::new(0),
+        }
     }
 
     pub(super) fn confirmed(&self, bytes: u64) {

@@ -17,9 +17,19 @@ pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> 
 type Reply<T> = oneshot::Sender<Result<T, SourceFault>>;
 
 enum Command {
-    Hash { offset: u64, buffer: PooledBuffer, reply: Reply<(PooledBuffer, Crc64)> },
-    Read { offset: u64, buffer: PooledBuffer, reply: Reply<PooledBuffer> },
-    Finish { reply: Reply<Counted> },
+    Hash {
+        offset: u64,
+        buffer: PooledBuffer,
+        reply: Reply<(PooledBuffer, Crc64)>,
+    },
+    Read {
+        offset: u64,
+        buffer: PooledBuffer,
+        reply: Reply<PooledBuffer>,
+    },
+    Finish {
+        reply: Reply<Counted>,
+    },
 }
 
 /// The async side's handle. The thread ends with the last clone. The queue needs no bound of its
@@ -61,7 +71,11 @@ impl Reader {
         buffer: PooledBuffer,
     ) -> Result<(PooledBuffer, Crc64), SourceFault> {
         let (reply, filled) = oneshot::channel();
-        self.send(Command::Hash { offset, buffer, reply })?;
+        self.send(Command::Hash {
+            offset,
+            buffer,
+            reply,
+        })?;
         answer(filled).await
     }
 
@@ -72,7 +86,11 @@ impl Reader {
         buffer: PooledBuffer,
     ) -> Result<PooledBuffer, SourceFault> {
         let (reply, filled) = oneshot::channel();
-        self.send(Command::Read { offset, buffer, reply })?;
+        self.send(Command::Read {
+            offset,
+            buffer,
+            reply,
+        })?;
         answer(filled).await
     }
 
@@ -113,19 +131,31 @@ fn serve(file: &dyn Readable, in_order: InOrder, queue: &mpsc::Receiver<Command>
     for command in queue {
         // A reply that nobody waits for any more is dropped, and its buffer with it.
         match command {
-            Command::Hash { offset, mut buffer, reply } => {
+            Command::Hash {
+                offset,
+                mut buffer,
+                reply,
+            } => {
                 let hashed = match &mut in_order {
                     Some(in_order) => hash(file, offset, &mut buffer, in_order),
                     None => Err(ended()),
                 };
                 let _ = reply.send(hashed.map(|crc| (buffer, crc)));
             }
-            Command::Read { offset, mut buffer, reply } => {
-                let read = file.read_at(&mut buffer, offset).and_then(|()| file.check());
+            Command::Read {
+                offset,
+                mut buffer,
+                reply,
+            } => {
+                let read = file
+                    .read_at(&mut buffer, offset)
+                    .and_then(|()| file.check());
                 let _ = reply.send(read.map(|()| buffer));
             }
             Command::Finish { reply } => {
-                let counted = file.check().and_then(|()| in_order.take().ok_or_else(ended));
+                let counted = file
+                    .check()
+                    .and_then(|()| in_order.take().ok_or_else(ended));
                 let _ = reply.send(counted.map(InOrder::finish));
             }
         }

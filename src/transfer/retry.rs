@@ -22,7 +22,10 @@ impl Default for RetryPolicy {
     /// With the default backoffLimit of 6 an outage of one to two minutes is ridden out:
     /// 2 + 4 + 8 + 16 + 32 + 60 seconds at most, half of it on average.
     fn default() -> Self {
-        Self { base: Duration::from_secs(2), cap: Duration::from_secs(60) }
+        Self {
+            base: Duration::from_secs(2),
+            cap: Duration::from_secs(60),
+        }
     }
 }
 
@@ -32,14 +35,22 @@ impl RetryPolicy {
     fn wait(self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
         let throttled = if class == ErrorClass::Throttled { 2 } else { 0 };
         let doublings = (failures.saturating_sub(1) + throttled).min(20);
-        self.base.saturating_mul(1 << doublings).min(self.cap).mul_f64(jitter)
+        self.base
+            .saturating_mul(1 << doublings)
+            .min(self.cap)
+            .mul_f64(jitter)
     }
 }
 
 /// Codes of refusals which a second try can cure although the store blames the request: bytes that
 /// were damaged or cut off on their way.
-const DAMAGED: [&str; 5] =
-    ["BadDigest", "XAmzContentChecksumMismatch", "IncompleteBody", "RequestTimeout", "InvalidDigest"];
+const DAMAGED: [&str; 5] = [
+    "BadDigest",
+    "XAmzContentChecksumMismatch",
+    "IncompleteBody",
+    "RequestTimeout",
+    "InvalidDigest",
+];
 
 /// Whether the same request may succeed later.
 pub(super) fn is_retryable(error: &StoreError) -> bool {
@@ -68,7 +79,12 @@ pub(super) struct Attempts {
 
 impl Attempts {
     pub(super) fn new(policy: RetryPolicy, limit: u32, meter: Meter) -> Self {
-        Self { policy, limit, failures: AtomicU32::new(0), meter }
+        Self {
+            policy,
+            limit,
+            failures: AtomicU32::new(0),
+            meter,
+        }
     }
 
     pub(super) fn limit(&self) -> u32 {
@@ -99,7 +115,8 @@ impl Attempts {
     ) -> Result<(), TransferError> {
         let next = seen.0 + 1;
         let counted =
-            self.failures.compare_exchange(seen.0, next, Ordering::SeqCst, Ordering::SeqCst);
+            self.failures
+                .compare_exchange(seen.0, next, Ordering::SeqCst, Ordering::SeqCst);
         let failures = counted.map_or_else(|now| now.max(1), |_| next);
         self.meter.update(|progress| {
             progress.attempts = failures;
@@ -107,7 +124,11 @@ impl Attempts {
         });
         if failures > self.limit {
             let (limit, last) = (self.limit, failure.text);
-            return Err(TransferError::BackoffLimitExceeded { failures, limit, last });
+            return Err(TransferError::BackoffLimitExceeded {
+                failures,
+                limit,
+                last,
+            });
         }
         let wait = self.policy.wait(failure.class, failures, fastrand::f64());
         tracing::debug!(failures, ?wait, error = %failure.text, "trying again");
@@ -126,8 +147,10 @@ mod tests {
     use super::super::progress::Progress;
     use super::*;
 
-    const QUICK: RetryPolicy =
-        RetryPolicy { base: Duration::from_micros(1), cap: Duration::from_micros(2) };
+    const QUICK: RetryPolicy = RetryPolicy {
+        base: Duration::from_micros(1),
+        cap: Duration::from_micros(2),
+    };
 
     fn attempts(policy: RetryPolicy, limit: u32) -> (Attempts, watch::Receiver<Progress>) {
         let (sender, progress) = watch::channel(Progress::default());
@@ -135,7 +158,10 @@ mod tests {
     }
 
     fn failure() -> Failure {
-        Failure { class: ErrorClass::Transient, text: "UploadPart: 503".to_owned() }
+        Failure {
+            class: ErrorClass::Transient,
+            text: "UploadPart: 503".to_owned(),
+        }
     }
 
     #[tokio::test]
@@ -144,17 +170,32 @@ mod tests {
         let stop = CancellationToken::new();
         for round in 0..3 {
             for _ in 0..2 {
-                attempts.failed(attempts.begin(), failure(), &stop).await.unwrap();
+                attempts
+                    .failed(attempts.begin(), failure(), &stop)
+                    .await
+                    .unwrap();
             }
             assert_eq!(progress.borrow().attempts, 2, "round {round}");
-            assert_eq!(progress.borrow().last_error.as_deref(), Some("UploadPart: 503"));
+            assert_eq!(
+                progress.borrow().last_error.as_deref(),
+                Some("UploadPart: 503")
+            );
             attempts.confirmed();
             assert_eq!(progress.borrow().attempts, 0);
             assert_eq!(progress.borrow().last_error, None);
         }
-        attempts.failed(attempts.begin(), failure(), &stop).await.unwrap();
-        attempts.failed(attempts.begin(), failure(), &stop).await.unwrap();
-        let last = attempts.failed(attempts.begin(), failure(), &stop).await.unwrap_err();
+        attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap();
+        attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap();
+        let last = attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap_err();
         assert!(matches!(
             last,
             TransferError::BackoffLimitExceeded { failures: 3, limit: 2, last } if last == "UploadPart: 503"
@@ -175,7 +216,13 @@ mod tests {
     #[tokio::test]
     async fn stopping_cuts_a_wait_short() {
         let hour = Duration::from_secs(3600);
-        let (attempts, _progress) = attempts(RetryPolicy { base: hour, cap: hour }, 6);
+        let (attempts, _progress) = attempts(
+            RetryPolicy {
+                base: hour,
+                cap: hour,
+            },
+            6,
+        );
         let stop = CancellationToken::new();
         stop.cancel();
         let waited = attempts.failed(attempts.begin(), failure(), &stop).await;
@@ -184,7 +231,10 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_cap_and_longer_for_a_throttling_store() {
-        let policy = RetryPolicy { base: Duration::from_secs(1), cap: Duration::from_secs(60) };
+        let policy = RetryPolicy {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+        };
         let seconds = |class, failures| policy.wait(class, failures, 1.0).as_secs();
         let waits: Vec<_> = (1..=8).map(|n| seconds(ErrorClass::Transient, n)).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);

@@ -29,7 +29,13 @@ impl DeliveryToken {
     /// SHA-256 over the parts, each behind its length, so that no two lists of parts collide.
     #[must_use]
     pub fn new(parts: &TokenParts<'_>) -> Self {
-        let TokenParts { cluster_id, namespace, name, destination, plan } = *parts;
+        let TokenParts {
+            cluster_id,
+            namespace,
+            name,
+            destination,
+            plan,
+        } = *parts;
         Self::over(&[cluster_id, namespace, name, destination, plan.as_str()])
     }
 
@@ -39,7 +45,11 @@ impl DeliveryToken {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part.as_bytes());
         }
-        let digits = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hash
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self(digits)
     }
 
@@ -63,7 +73,10 @@ mod tests {
     #[test]
     fn moves_with_every_part_and_with_the_borders_between_them() {
         let token = DeliveryToken::over(&["prod", "ns", "name", "dest", "plan"]);
-        assert_eq!(token, DeliveryToken::over(&["prod", "ns", "name", "dest", "plan"]));
+        assert_eq!(
+            token,
+            DeliveryToken::over(&["prod", "ns", "name", "dest", "plan"])
+        );
         assert_eq!(token.as_str().len(), 64);
         for other in [
             ["prod2", "ns", "name", "dest", "plan"],

@@ -13,7 +13,8 @@ use kube::{Api, ResourceExt as _};
 
 use super::finalizer;
 use crate::api::{
-    AccessKeyRef, AclPolicy, IdentitySnapshot, OutboundDelivery, OutboundDestinationSpec, OutboundLedger, SecretRef,
+    AccessKeyRef, AclPolicy, IdentitySnapshot, OutboundDelivery, OutboundDestinationSpec,
+    OutboundLedger, SecretRef,
 };
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
@@ -27,7 +28,10 @@ use crate::transfer::abort_open;
 const ABORT_TIME: Duration = Duration::from_secs(30);
 
 /// Stops the run, then aborts what is open, then lets the deletion pass.
-pub(super) async fn reconcile(context: &Arc<Context>, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(
+    context: &Arc<Context>,
+    delivery: &OutboundDelivery,
+) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     match context.runs.standing(&uid) {
         Standing::Running(_) => {
@@ -50,9 +54,13 @@ pub(super) async fn reconcile(context: &Arc<Context>, delivery: &OutboundDeliver
         Standing::Running(()) | Standing::Stopping => Ok(Action::requeue(Duration::from_secs(5))),
         Standing::Ended(left) => {
             report(context, delivery, &left).await;
-            let api: Api<OutboundDelivery> =
-                Api::namespaced(context.client.clone(), &delivery.namespace().unwrap_or_default());
-            finalizer::remove(&api, delivery).await.map_err(ReconcileError::from_status)?;
+            let api: Api<OutboundDelivery> = Api::namespaced(
+                context.client.clone(),
+                &delivery.namespace().unwrap_or_default(),
+            );
+            finalizer::remove(&api, delivery)
+                .await
+                .map_err(ReconcileError::from_status)?;
             context.cleanups.forget(&uid);
             Ok(Action::await_change())
         }
@@ -63,7 +71,10 @@ pub(super) async fn reconcile(context: &Arc<Context>, delivery: &OutboundDeliver
 async fn abort_uploads(context: Arc<Context>, delivery: OutboundDelivery) -> Vec<String> {
     match tokio::time::timeout(ABORT_TIME, abort_known(&context, &delivery)).await {
         Ok(left) => left,
-        Err(_) => vec![format!("uploads that the ledger knows: not answered within {} s", ABORT_TIME.as_secs())],
+        Err(_) => vec![format!(
+            "uploads that the ledger knows: not answered within {} s",
+            ABORT_TIME.as_secs()
+        )],
     }
 }
 
@@ -87,12 +98,19 @@ async fn abort_known(context: &Context, delivery: &OutboundDelivery) -> Vec<Stri
             let left = abort_open(&opened.plan, &states, &bucket).await;
             left.into_iter().map(|left| left.to_string()).collect()
         }
-        Err(why) => vec![format!("uploads in bucket {}: {why}", opened.header.destination.bucket)],
+        Err(why) => vec![format!(
+            "uploads in bucket {}: {why}",
+            opened.header.destination.bucket
+        )],
     }
 }
 
 /// The bucket by the credentials that were last good, else by what the ledger says of the destination.
-async fn bucket(context: &Context, namespace: &str, snapshot: &IdentitySnapshot) -> Result<Bucket, String> {
+async fn bucket(
+    context: &Context,
+    namespace: &str,
+    snapshot: &IdentitySnapshot,
+) -> Result<Bucket, String> {
     if let Some(live) = context.buckets.subscribe(&snapshot.uid) {
         let bucket = live.borrow().clone();
         if bucket.target().bucket.as_str() == snapshot.bucket {
@@ -100,10 +118,13 @@ async fn bucket(context: &Context, namespace: &str, snapshot: &IdentitySnapshot)
         }
     }
     let spec = spec_of(snapshot);
-    let resolved = destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
+    let resolved =
+        destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
     match connect(context, namespace, &spec, resolved.target).await {
         Ok(connection) => Ok(connection.bucket),
-        Err(NoConnection::Refused { message, .. } | NoConnection::Unanswered { message, .. }) => Err(message),
+        Err(NoConnection::Refused { message, .. } | NoConnection::Unanswered { message, .. }) => {
+            Err(message)
+        }
     }
 }
 
@@ -118,7 +139,9 @@ fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
         endpoint: snapshot.endpoint.clone(),
         addressing: Some(snapshot.addressing),
         permission_mode: snapshot.permission_mode,
-        access_key: secret.map(|name| AccessKeyRef { secret_ref: SecretRef { name } }),
+        access_key: secret.map(|name| AccessKeyRef {
+            secret_ref: SecretRef { name },
+        }),
         acl: Some(AclPolicy::None),
         read_back: None,
         split_size: None,
@@ -139,6 +162,13 @@ async fn report(context: &Context, delivery: &OutboundDelivery, left: &[String])
     }
     if !left.is_empty() {
         let note = format!("left behind: {}", left.join("; "));
-        events::publish(&context.recorder, delivery, EventType::Warning, "UploadsLeft", &note).await;
+        events::publish(
+            &context.recorder,
+            delivery,
+            EventType::Warning,
+            "UploadsLeft",
+            &note,
+        )
+        .await;
     }
 }

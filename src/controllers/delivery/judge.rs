@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::api::{
-    Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason, DeliveryReceipt,
-    DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
+    Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason,
+    DeliveryReceipt, DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
 };
 
 /// Objects that a status lists; the receipt has all.
@@ -82,7 +82,10 @@ pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
         observed_generation: facts.generation,
         phase: Some(phase(verdict, stage)),
         conditions: conditions(facts, verdict, stage),
-        start_time: old.start_time.clone().or_else(|| begun.then(|| seconds(facts.now))),
+        start_time: old
+            .start_time
+            .clone()
+            .or_else(|| begun.then(|| seconds(facts.now))),
         last_handled_request: facts.request.clone(),
         ..old.clone()
     };
@@ -96,10 +99,18 @@ pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
 }
 
 fn add_report(status: &mut DeliveryStatus, report: &Report) {
-    status.destination = report.destination.clone().or_else(|| status.destination.take());
+    status.destination = report
+        .destination
+        .clone()
+        .or_else(|| status.destination.take());
     status.progress = report.progress.clone().or_else(|| status.progress.take());
-    status.attempts = i32::try_from(report.attempts).ok().filter(|attempts| *attempts > 0);
-    status.last_error = report.last_error.as_ref().map(|error| error.chars().take(1000).collect());
+    status.attempts = i32::try_from(report.attempts)
+        .ok()
+        .filter(|attempts| *attempts > 0);
+    status.last_error = report
+        .last_error
+        .as_ref()
+        .map(|error| error.chars().take(1000).collect());
 }
 
 fn add_delivered(status: &mut DeliveryStatus, delivered: &Delivered) {
@@ -148,29 +159,51 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
     match verdict {
         Verdict::Working => {
             let (reason, message) = match stage {
-                Stage::Planning => (DeliveryReason::Planning, "the source is being read for where to cut"),
+                Stage::Planning => (
+                    DeliveryReason::Planning,
+                    "the source is being read for where to cut",
+                ),
                 Stage::Uploading => (DeliveryReason::Uploading, "objects are being sent"),
-                Stage::Finalizing => (DeliveryReason::Uploading, "all objects are there; the receipt is being sent"),
+                Stage::Finalizing => (
+                    DeliveryReason::Uploading,
+                    "all objects are there; the receipt is being sent",
+                ),
             };
             conditions.situation(Situation::Working, reason.as_str(), message)
         }
-        Verdict::Waiting(reason, message) => conditions.situation(Situation::Working, reason.as_str(), message),
-        Verdict::Stalled(reason, message) => conditions.situation(Situation::NeedsSomebody, reason.as_str(), message),
-        Verdict::Suspended(message) => {
-            conditions.situation(Situation::Suspended, DeliveryReason::Suspended.as_str(), message)
+        Verdict::Waiting(reason, message) => {
+            conditions.situation(Situation::Working, reason.as_str(), message)
         }
+        Verdict::Stalled(reason, message) => {
+            conditions.situation(Situation::NeedsSomebody, reason.as_str(), message)
+        }
+        Verdict::Suspended(message) => conditions.situation(
+            Situation::Suspended,
+            DeliveryReason::Suspended.as_str(),
+            message,
+        ),
         Verdict::Failed(reason, message) => conditions
             .situation(Situation::NeedsSomebody, reason.as_str(), message)
-            .set(ConditionType::Failed, Status::True, reason.as_str(), message),
+            .set(
+                ConditionType::Failed,
+                Status::True,
+                reason.as_str(),
+                message,
+            ),
         Verdict::Delivered(delivered) => {
             let reason = delivered.reason.as_str();
             let message = match delivered.reason {
-                DeliveryReason::AlreadyDelivered => "every object was there already, with our token",
+                DeliveryReason::AlreadyDelivered => {
+                    "every object was there already, with our token"
+                }
                 _ => "every object is there and verified, and the receipt is written",
             };
-            conditions
-                .situation(Situation::Done, reason, message)
-                .set(ConditionType::Complete, Status::True, reason, message)
+            conditions.situation(Situation::Done, reason, message).set(
+                ConditionType::Complete,
+                Status::True,
+                reason,
+                message,
+            )
         }
     }
     .finish()
@@ -178,12 +211,17 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
 
 /// Whether two statuses differ in progress alone, which may wait for its turn to be written.
 pub(crate) fn differ_in_progress_alone(old: &DeliveryStatus, new: &DeliveryStatus) -> bool {
-    let without_progress = DeliveryStatus { progress: new.progress.clone(), ..old.clone() };
+    let without_progress = DeliveryStatus {
+        progress: new.progress.clone(),
+        ..old.clone()
+    };
     old != new && without_progress == *new && old.progress.is_some()
 }
 
 fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
 }
 
 #[cfg(test)]
@@ -191,7 +229,13 @@ mod tests {
     use super::*;
 
     fn made(old: &DeliveryStatus, verdict: &Verdict, report: Option<&Report>) -> DeliveryStatus {
-        let facts = Facts { old, generation: 1, request: None, report, now: Timestamp::UNIX_EPOCH };
+        let facts = Facts {
+            old,
+            generation: 1,
+            request: None,
+            report,
+            now: Timestamp::UNIX_EPOCH,
+        };
         status(&facts, verdict)
     }
 
@@ -202,14 +246,22 @@ mod tests {
 
     fn object(index: usize, key_length: usize) -> DeliveredObject {
         let key = format!("{index:0key_length$}");
-        DeliveredObject { key, bytes: 1, lines: 1, checksum: "AAAAAAAAAAA=".into() }
+        DeliveredObject {
+            key,
+            bytes: 1,
+            lines: 1,
+            checksum: "AAAAAAAAAAA=".into(),
+        }
     }
 
     fn delivered(objects: Vec<DeliveredObject>) -> Verdict {
         Verdict::Delivered(Box::new(Delivered {
             reason: DeliveryReason::Delivered,
             objects,
-            receipt: DeliveryReceipt { key: "d.info".into(), checksum: "AAAAAAAAAAA=".into() },
+            receipt: DeliveryReceipt {
+                key: "d.info".into(),
+                checksum: "AAAAAAAAAAA=".into(),
+            },
             at: Timestamp::UNIX_EPOCH,
         }))
     }
@@ -221,12 +273,32 @@ mod tests {
         let stalled = Verdict::Stalled(DeliveryReason::DestinationChanged, "no".into());
         let failed = Verdict::Failed(DeliveryReason::SourceEmpty, "no".into());
         for (verdict, phase, status, reason) in [
-            (Verdict::Working, Phase::Planning, Status::Unknown, "Planning"),
-            (waiting, Phase::Pending, Status::Unknown, "DestinationNotReady"),
+            (
+                Verdict::Working,
+                Phase::Planning,
+                Status::Unknown,
+                "Planning",
+            ),
+            (
+                waiting,
+                Phase::Pending,
+                Status::Unknown,
+                "DestinationNotReady",
+            ),
             (stalled, Phase::Pending, Status::False, "DestinationChanged"),
-            (Verdict::Suspended(String::new()), Phase::Suspended, Status::Unknown, "Suspended"),
+            (
+                Verdict::Suspended(String::new()),
+                Phase::Suspended,
+                Status::Unknown,
+                "Suspended",
+            ),
             (failed, Phase::Failed, Status::False, "SourceEmpty"),
-            (delivered(vec![]), Phase::Complete, Status::True, "Delivered"),
+            (
+                delivered(vec![]),
+                Phase::Complete,
+                Status::True,
+                "Delivered",
+            ),
         ] {
             let status_made = made(&fresh, &verdict, None);
             assert_eq!(status_made.phase, Some(phase));
@@ -236,17 +308,32 @@ mod tests {
 
     #[test]
     fn failed_and_complete_are_true_only_at_the_end() {
-        let failed = made(&DeliveryStatus::default(), &Verdict::Failed(DeliveryReason::SourceEmpty, "no".into()), None);
+        let failed = made(
+            &DeliveryStatus::default(),
+            &Verdict::Failed(DeliveryReason::SourceEmpty, "no".into()),
+            None,
+        );
         assert!(failed.condition(ConditionType::Failed).is_some());
         let again = made(&failed, &Verdict::Working, None);
-        assert!(again.condition(ConditionType::Failed).is_none() && again.condition(ConditionType::Stalled).is_none());
+        assert!(
+            again.condition(ConditionType::Failed).is_none()
+                && again.condition(ConditionType::Stalled).is_none()
+        );
     }
 
     #[test]
     fn the_list_of_objects_is_bounded() {
-        let many = made(&DeliveryStatus::default(), &delivered((0..150).map(|i| object(i, 5)).collect()), None);
+        let many = made(
+            &DeliveryStatus::default(),
+            &delivered((0..150).map(|i| object(i, 5)).collect()),
+            None,
+        );
         assert_eq!((many.objects.len(), many.objects_omitted), (100, Some(50)));
-        let long = made(&DeliveryStatus::default(), &delivered((0..50).map(|i| object(i, 1000)).collect()), None);
+        let long = made(
+            &DeliveryStatus::default(),
+            &delivered((0..50).map(|i| object(i, 1000)).collect()),
+            None,
+        );
         assert_eq!((long.objects.len(), long.objects_omitted), (22, Some(28)));
         assert!(serde_json::to_string(&long).unwrap().len() < 30 << 10);
     }
@@ -255,13 +342,24 @@ mod tests {
     fn progress_alone_may_wait() {
         let report = |done| Report {
             stage: Stage::Uploading,
-            progress: Some(DeliveryProgress { bytes_total: 10, bytes_done: done, ..DeliveryProgress::default() }),
+            progress: Some(DeliveryProgress {
+                bytes_total: 10,
+                bytes_done: done,
+                ..DeliveryProgress::default()
+            }),
             ..Report::default()
         };
-        let first = made(&DeliveryStatus::default(), &Verdict::Working, Some(&report(1)));
+        let first = made(
+            &DeliveryStatus::default(),
+            &Verdict::Working,
+            Some(&report(1)),
+        );
         let second = made(&first, &Verdict::Working, Some(&report(2)));
         assert!(differ_in_progress_alone(&first, &second));
         assert!(!differ_in_progress_alone(&first, &first));
-        assert!(!differ_in_progress_alone(&first, &made(&first, &Verdict::Suspended(String::new()), Some(&report(2)))));
+        assert!(!differ_in_progress_alone(
+            &first,
+            &made(&first, &Verdict::Suspended(String::new()), Some(&report(2)))
+        ));
     }
 }

@@ -46,7 +46,10 @@ pub(crate) type Cleanups = Supervisor<ObjectRef<Guarded>, (), Vec<String>>;
 ///
 /// # Errors
 /// When the apiserver doesn't take a write.
-pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(crate) async fn reconcile(
+    object: Arc<Guarded>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
     let delivery = match &object.0 {
         Ok(delivery) => delivery,
         Err(invalid) => {
@@ -54,6 +57,10 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
             return Ok(Action::await_change());
         }
     };
+    // Before the first list is in, a destination that is there would be told to be missing.
+    if context.destinations.wait_until_ready().await.is_err() {
+        return Ok(Action::await_change());
+    }
     let uid = delivery.uid().unwrap_or_default();
     if delivery.metadata.deletion_timestamp.is_some() {
         return cleanup::reconcile(&context, delivery).await;
@@ -89,37 +96,76 @@ pub(crate) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 
 /// Done for good, unless a new value of `outbound.dev/requestedAt` asks a failed one to try again.
 pub(crate) fn is_finished(delivery: &OutboundDelivery) -> bool {
-    let Some(status) = &delivery.status else { return false };
+    let Some(status) = &delivery.status else {
+        return false;
+    };
     let is_set = |type_| status.condition(type_).is_some();
     is_set(ConditionType::Complete)
-        || is_set(ConditionType::Failed) && status.last_handled_request == request_of(&delivery.metadata)
+        || is_set(ConditionType::Failed)
+            && status.last_handled_request == request_of(&delivery.metadata)
 }
 
 /// Whether this run was asked for after the delivery had failed.
 fn is_retry(delivery: &OutboundDelivery) -> bool {
-    delivery.status.as_ref().is_some_and(|status| status.condition(ConditionType::Failed).is_some())
+    delivery
+        .status
+        .as_ref()
+        .is_some_and(|status| status.condition(ConditionType::Failed).is_some())
 }
 
 /// After the end: what only a running delivery needs goes. The ledger of a failed one stays for a retry.
 async fn tidy(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
-    let uid = delivery.uid().unwrap_or_default();
-    context.runs.forget(&uid);
+    context.runs.forget(&delivery.uid().unwrap_or_default());
     if !finalizer::is_set(delivery) {
-        return Ok(Action::await_change());
+        return echo(context, delivery).await;
     }
     let namespace = delivery.namespace().unwrap_or_default();
-    let complete = delivery.status.as_ref().is_some_and(|s| s.condition(ConditionType::Complete).is_some());
+    let complete = delivery
+        .status
+        .as_ref()
+        .is_some_and(|s| s.condition(ConditionType::Complete).is_some());
     if complete {
         let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
-        ledger::delete(&ledgers, delivery).await.map_err(ReconcileError::from_status)?;
+        ledger::delete(&ledgers, delivery)
+            .await
+            .map_err(ReconcileError::from_status)?;
     }
     let api: Api<OutboundDelivery> = Api::namespaced(context.client.clone(), &namespace);
-    finalizer::remove(&api, delivery).await.map_err(ReconcileError::from_status)?;
+    finalizer::remove(&api, delivery)
+        .await
+        .map_err(ReconcileError::from_status)?;
+    Ok(Action::await_change())
+}
+
+/// Answers a request that came after all was delivered: there is nothing left to do.
+async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
+    let request = request_of(&delivery.metadata);
+    if let Some(status) = delivery
+        .status
+        .as_ref()
+        .filter(|status| status.last_handled_request != request)
+    {
+        let echoed = DeliveryStatus {
+            last_handled_request: request,
+            ..status.clone()
+        };
+        let api: Api<OutboundDelivery> = Api::namespaced(
+            context.client.clone(),
+            &delivery.namespace().unwrap_or_default(),
+        );
+        status::write(&api, delivery, &echoed)
+            .await
+            .map_err(ReconcileError::from_status)?;
+    }
     Ok(Action::await_change())
 }
 
 /// Stops the run, where there is one, and says why once it stands still.
-async fn hold(context: &Context, delivery: &OutboundDelivery, verdict: Verdict) -> Result<Action, ReconcileError> {
+async fn hold(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    verdict: Verdict,
+) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     match context.runs.standing(&uid) {
         Standing::Running(_) => {
@@ -140,13 +186,32 @@ async fn hold(context: &Context, delivery: &OutboundDelivery, verdict: Verdict) 
     write(context, delivery, None, &verdict).await
 }
 
-async fn begin(context: &Arc<Context>, delivery: &OutboundDelivery, gate: Gate) -> Result<Action, ReconcileError> {
+async fn begin(
+    context: &Arc<Context>,
+    delivery: &OutboundDelivery,
+    gate: Gate,
+) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
-    let report = Report { mode: Some(gate.mode()), attempts: gate::attempts(delivery), ..Report::default() };
+    let report = Report {
+        mode: Some(gate.mode()),
+        attempts: if is_retry(delivery) {
+            0
+        } else {
+            gate::attempts(delivery)
+        },
+        ..Report::default()
+    };
     write(context, delivery, Some(&report), &Verdict::Working).await?;
     let object = ObjectRef::from_obj(&DeserializeGuard(Ok(delivery.clone())));
-    let work = run::Work { context: context.clone(), delivery: delivery.clone(), gate, retry: is_retry(delivery) };
-    context.runs.start(&uid, object, |handle| run::run(work, handle));
+    let work = run::Work {
+        context: context.clone(),
+        delivery: delivery.clone(),
+        gate,
+        retry: is_retry(delivery),
+    };
+    context
+        .runs
+        .start(&uid, object, |handle| run::run(work, handle));
     Ok(Action::await_change())
 }
 
@@ -165,7 +230,9 @@ async fn conclude(
             context.runs.forget(&uid);
             return Ok(Action::requeue(Duration::ZERO));
         }
-        if outcome.doubts_access() && ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str()) {
+        if outcome.doubts_access()
+            && ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str())
+        {
             context.memory.hurry(gate.destination_uid());
             context.proofs.nudge(gate.destination_ref());
         }
@@ -174,13 +241,19 @@ async fn conclude(
         return Ok(Action::requeue(pause));
     }
     if outcome.is_delivered() {
-        context.memory.confirmed(gate.destination_uid(), gate.interval());
+        context
+            .memory
+            .confirmed(gate.destination_uid(), gate.interval());
     }
     finish(context, delivery, outcome).await
 }
 
 /// Writes a final end; it is tidied up after once the cache has it.
-async fn finish(context: &Context, delivery: &OutboundDelivery, outcome: Outcome) -> Result<Action, ReconcileError> {
+async fn finish(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    outcome: Outcome,
+) -> Result<Action, ReconcileError> {
     let (report, verdict) = outcome.into_verdict();
     write(context, delivery, Some(&report), &verdict).await?;
     Ok(Action::requeue(CACHE_LAG))
@@ -215,22 +288,42 @@ async fn write(
             return Ok(Action::requeue(wait));
         }
     }
-    let api: Api<OutboundDelivery> = Api::namespaced(context.client.clone(), &delivery.namespace().unwrap_or_default());
-    status::write(&api, delivery, &new).await.map_err(ReconcileError::from_status)?;
+    let api: Api<OutboundDelivery> = Api::namespaced(
+        context.client.clone(),
+        &delivery.namespace().unwrap_or_default(),
+    );
+    status::write(&api, delivery, &new)
+        .await
+        .map_err(ReconcileError::from_status)?;
     tell(context, delivery, &old, &new).await;
     Ok(Action::await_change())
 }
 
 /// One Event and one line in the log when the reason changes.
-async fn tell(context: &Context, delivery: &OutboundDelivery, old: &DeliveryStatus, new: &DeliveryStatus) {
-    let reason = |status: &DeliveryStatus| status.condition(ConditionType::Ready).map(|ready| ready.reason.clone());
-    let Some(ready) = new.condition(ConditionType::Ready) else { return };
+async fn tell(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    old: &DeliveryStatus,
+    new: &DeliveryStatus,
+) {
+    let reason = |status: &DeliveryStatus| {
+        status
+            .condition(ConditionType::Ready)
+            .map(|ready| ready.reason.clone())
+    };
+    let Some(ready) = new.condition(ConditionType::Ready) else {
+        return;
+    };
     if reason(old).as_deref() == Some(&ready.reason) {
         return;
     }
     let stalled = new.condition(ConditionType::Stalled).is_some();
     let lost = ready.reason == DeliveryReason::AccessLost.as_str();
-    let type_ = if stalled || lost { EventType::Warning } else { EventType::Normal };
+    let type_ = if stalled || lost {
+        EventType::Warning
+    } else {
+        EventType::Normal
+    };
     tracing::info!(
         namespace = delivery.namespace(),
         name = delivery.name_any(),
@@ -239,5 +332,12 @@ async fn tell(context: &Context, delivery: &OutboundDelivery, old: &DeliveryStat
         message = ready.message,
         "delivery"
     );
-    events::publish(&context.recorder, delivery, type_, &ready.reason, &ready.message).await;
+    events::publish(
+        &context.recorder,
+        delivery,
+        type_,
+        &ready.reason,
+        &ready.message,
+    )
+    .await;
 }

@@ -28,8 +28,15 @@ pub(super) enum NoPlan {
 ///
 /// # Errors
 /// See [`NoPlan`].
-pub(super) async fn make(root: std::path::PathBuf, namespace: String, request: Request) -> Result<Plan, NoPlan> {
-    on_own_thread("planning", move || scan_and_cut(&root, &namespace, &request)).await
+pub(super) async fn make(
+    root: std::path::PathBuf,
+    namespace: String,
+    request: Request,
+) -> Result<Plan, NoPlan> {
+    on_own_thread("planning", move || {
+        scan_and_cut(&root, &namespace, &request)
+    })
+    .await
 }
 
 /// Runs blocking work on a thread of its own. One that hangs holds up nobody else, not even the process's end.
@@ -38,19 +45,33 @@ pub(super) async fn on_own_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NoPlan> + Send + 'static,
 ) -> Result<T, NoPlan> {
     let (answer, answered) = oneshot::channel();
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        // Nobody waits for the answer of a delivery that was stopped meanwhile.
-        drop(answer.send(work()));
-    });
+    let spawned = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Nobody waits for the answer of a delivery that was stopped meanwhile.
+            drop(answer.send(work()));
+        });
     if let Err(error) = spawned {
-        return Err(NoPlan::Transient(format!("no thread could be started: {error}")));
+        return Err(NoPlan::Transient(format!(
+            "no thread could be started: {error}"
+        )));
     }
-    answered.await.unwrap_or_else(|_| Err(NoPlan::Transient("the thread that read the source ended early".to_owned())))
+    answered.await.unwrap_or_else(|_| {
+        Err(NoPlan::Transient(
+            "the thread that read the source ended early".to_owned(),
+        ))
+    })
 }
 
-fn scan_and_cut(root: &std::path::Path, namespace: &str, request: &Request) -> Result<Plan, NoPlan> {
+fn scan_and_cut(
+    root: &std::path::Path,
+    namespace: &str,
+    request: &Request,
+) -> Result<Plan, NoPlan> {
     let folder = VolumeRoot::open(root, namespace).map_err(|error| from_source(&error))?;
-    let files = folder.scan(&request.files).map_err(|error| from_source(&error))?;
+    let files = folder
+        .scan(&request.files)
+        .map_err(|error| from_source(&error))?;
     if let Some(min_age) = request.min_age {
         require_min_age(&files, min_age, Timestamp::now()).map_err(|error| from_source(&error))?;
     }
@@ -71,7 +92,11 @@ pub(super) fn from_source(error: &SourceError) -> NoPlan {
                 _ => LONGEST_PAUSE,
             };
             // A file of the far future is looked at now and then: somebody may correct its times.
-            return NoPlan::Waiting(DeliveryReason::WaitingForSource, message, pause.min(LONGEST_PAUSE));
+            return NoPlan::Waiting(
+                DeliveryReason::WaitingForSource,
+                message,
+                pause.min(LONGEST_PAUSE),
+            );
         }
         SourceErrorKind::PathNotAllowed => DeliveryReason::PathNotAllowed,
         SourceErrorKind::NotFound => DeliveryReason::SourceNotFound,
@@ -92,7 +117,9 @@ fn from_plan(error: PlanError) -> NoPlan {
         PlanErrorKind::Inconsistent => return NoPlan::Transient(error.to_string()),
         PlanErrorKind::Unreadable => {
             let message = error.to_string();
-            let PlanError::Unreadable { cause, .. } = error else { return NoPlan::Transient(message) };
+            let PlanError::Unreadable { cause, .. } = error else {
+                return NoPlan::Transient(message);
+            };
             return match SourceError::from_io(cause) {
                 Ok(source) => from_source(&source),
                 Err(_) => NoPlan::Failed(DeliveryReason::SourceUnreadable, message),

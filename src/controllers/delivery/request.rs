@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::{BoundaryKind, DeliveryReason, OutboundDelivery, Quantity, SplitSpec as SplitFields};
+use crate::api::{
+    BoundaryKind, DeliveryReason, DurationText, OutboundDelivery, Quantity,
+    SplitSpec as SplitFields,
+};
 use crate::plan::{
-    Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize, SplitSpec,
+    Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
+    SplitSpec,
 };
 use crate::source::PathPattern;
 
@@ -56,14 +60,19 @@ pub(super) fn read(
         message: format!("spec.{field}: {error}; create another delivery with a key that can be"),
     };
     let key = spec.key.as_deref().unwrap_or(KeyTemplate::DEFAULT);
-    let receipt_key = receipt.and_then(|receipt| receipt.key.as_deref()).unwrap_or(ReceiptTemplate::DEFAULT);
+    let receipt_key = receipt
+        .and_then(|receipt| receipt.key.as_deref())
+        .unwrap_or(ReceiptTemplate::DEFAULT);
     let split = spec.split.as_ref();
     Ok(Request {
         plan: PlanRequest {
             split: read_split(split, destination_split)?,
             key: KeyTemplate::parse(key).map_err(|error| key_refused("key", &error))?,
-            receipt: ReceiptTemplate::parse(receipt_key).map_err(|error| key_refused("receipt.key", &error))?,
-            separator: split.and_then(|split| split.separator.clone()).unwrap_or_else(|| DEFAULT_SEPARATOR.into()),
+            receipt: ReceiptTemplate::parse(receipt_key)
+                .map_err(|error| key_refused("receipt.key", &error))?,
+            separator: split
+                .and_then(|split| split.separator.clone())
+                .unwrap_or_else(|| DEFAULT_SEPARATOR.into()),
             prefix,
             names: Names {
                 delivery: delivery.metadata.name.clone().unwrap_or_default(),
@@ -74,24 +83,52 @@ pub(super) fn read(
         },
         files: PathPattern::parse(&spec.source.volume.path).map_err(|error| Rejected {
             reason: DeliveryReason::PathNotAllowed,
-            message: format!("spec.source.volume.path: {error}; create another delivery with a path that can be"),
+            message: format!(
+                "spec.source.volume.path: {error}; create another delivery with a path that can be"
+            ),
         })?,
-        min_age: spec.source.volume.min_age.map(Into::into),
-        md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) { Md5::Unwanted } else { Md5::Wanted },
-        backoff_limit: spec.backoff_limit.and_then(|limit| limit.try_into().ok()).unwrap_or(DEFAULT_BACKOFF_LIMIT),
+        min_age: min_age(delivery)?,
+        md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
+            Md5::Unwanted
+        } else {
+            Md5::Wanted
+        },
+        backoff_limit: spec
+            .backoff_limit
+            .and_then(|limit| limit.try_into().ok())
+            .unwrap_or(DEFAULT_BACKOFF_LIMIT),
     })
 }
 
-fn read_split(fields: Option<&SplitFields>, destination_split: SplitSize) -> Result<SplitSpec, Rejected> {
-    let Some(fields) = fields else { return Ok(SplitSpec::new(destination_split)) };
+/// How long every file must have been still.
+fn min_age(delivery: &OutboundDelivery) -> Result<Option<Duration>, Rejected> {
+    let named = delivery.spec.source.volume.min_age.as_ref();
+    named.map(DurationText::get).transpose().map_err(|error| Rejected {
+        reason: DeliveryReason::WaitingForSource,
+        message: format!("spec.source.volume.minAge: {error}; create another delivery with a value that can be"),
+    })
+}
+
+fn read_split(
+    fields: Option<&SplitFields>,
+    destination_split: SplitSize,
+) -> Result<SplitSpec, Rejected> {
+    let Some(fields) = fields else {
+        return Ok(SplitSpec::new(destination_split));
+    };
     let refused = |field: &str, error: &dyn std::fmt::Display| Rejected {
         // No reason of its own: the schema refuses it, so nobody meets it.
         reason: DeliveryReason::RecordTooLong,
-        message: format!("spec.split.{field}: {error}; create another delivery with a value that can be"),
+        message: format!(
+            "spec.split.{field}: {error}; create another delivery with a value that can be"
+        ),
     };
-    let bytes = |field: &str, quantity: &Quantity| quantity.bytes().map_err(|error| refused(field, &error));
+    let bytes =
+        |field: &str, quantity: &Quantity| quantity.bytes().map_err(|error| refused(field, &error));
     let size = match &fields.size {
-        Some(size) => SplitSize::new(bytes("size", size)?).map_err(|error| refused("size", &error))?,
+        Some(size) => {
+            SplitSize::new(bytes("size", size)?).map_err(|error| refused("size", &error))?
+        }
         None => destination_split,
     };
     let max_record_size = match &fields.max_record_size {
@@ -99,26 +136,41 @@ fn read_split(fields: Option<&SplitFields>, destination_split: SplitSize) -> Res
         None => SplitSpec::DEFAULT_MAX_RECORD_SIZE,
     };
     let delimiter = match &fields.delimiter {
-        Some(delimiter) => delimiter.parse().map_err(|error| refused("delimiter", &error))?,
+        Some(delimiter) => delimiter
+            .parse()
+            .map_err(|error| refused("delimiter", &error))?,
         None => Delimiter::NEWLINE,
     };
     let boundary = match fields.boundary {
         Some(BoundaryKind::Byte) => Boundary::Byte,
         Some(BoundaryKind::Record) | None => Boundary::Record,
     };
-    Ok(SplitSpec { size, boundary, delimiter, max_record_size })
+    Ok(SplitSpec {
+        size,
+        boundary,
+        delimiter,
+        max_record_size,
+    })
 }
 
 /// What `{date}` and `{timestamp}` render: the named time, else the creation time.
 pub(super) fn logical_time(delivery: &OutboundDelivery) -> Result<Timestamp, Rejected> {
-    let Some(text) = &delivery.spec.logical_time else { return Ok(created(delivery)) };
+    let Some(text) = &delivery.spec.logical_time else {
+        return Ok(created(delivery));
+    };
     text.parse().map_err(|error| Rejected {
         reason: DeliveryReason::KeyInvalid,
-        message: format!("spec.logicalTime {text:?} is not a time such as 2026-11-24T00:00:00Z: {error}"),
+        message: format!(
+            "spec.logicalTime {text:?} is not a time such as 2026-11-24T00:00:00Z: {error}"
+        ),
     })
 }
 
 /// When the delivery was created, by the apiserver's clock.
 pub(super) fn created(delivery: &OutboundDelivery) -> Timestamp {
-    delivery.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+    delivery
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

@@ -13,8 +13,16 @@ pub(super) struct VolumeFiles {
 
 impl VolumeFiles {
     /// The files `files` of `namespace` under the volume root `root`. Nothing is opened yet.
-    pub(super) const fn new(root: std::path::PathBuf, namespace: String, files: Vec<SourceFile>) -> Self {
-        Self { root, namespace, files }
+    pub(super) const fn new(
+        root: std::path::PathBuf,
+        namespace: String,
+        files: Vec<SourceFile>,
+    ) -> Self {
+        Self {
+            root,
+            namespace,
+            files,
+        }
     }
 
     fn folder(&self) -> Result<VolumeRoot, SourceFault> {
@@ -24,15 +32,26 @@ impl VolumeFiles {
 
 impl Source for VolumeFiles {
     fn open(&self, index: usize) -> Result<Box<dyn Readable>, SourceFault> {
-        let file = self.files.get(index).ok_or_else(|| SourceFault::Unreadable(format!("the plan has no file {index}")))?;
-        let open = self.folder()?.open_file(file).map_err(|error| fault(&error))?;
+        let file = self
+            .files
+            .get(index)
+            .ok_or_else(|| SourceFault::Unreadable(format!("the plan has no file {index}")))?;
+        let open = self
+            .folder()?
+            .open_file(file)
+            .map_err(|error| fault(&error))?;
         Ok(Box::new(File(open)))
     }
 
     fn recheck(&self) -> Result<(), SourceFault> {
         let folder = self.folder()?;
         // By path, so that a file that was replaced under its name is noticed too.
-        self.files.iter().try_for_each(|file| folder.open_file(file).map(drop).map_err(|error| fault(&error)))
+        self.files.iter().try_for_each(|file| {
+            folder
+                .open_file(file)
+                .map(drop)
+                .map_err(|error| fault(&error))
+        })
     }
 }
 
@@ -40,7 +59,9 @@ struct File(OpenFile);
 
 impl Readable for File {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), SourceFault> {
-        self.0.read_at(buffer, offset).map_err(|error| fault(&error))
+        self.0
+            .read_at(buffer, offset)
+            .map_err(|error| fault(&error))
     }
 
     fn check(&self) -> Result<(), SourceFault> {

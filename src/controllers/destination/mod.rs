@@ -31,7 +31,8 @@ use judge::Facts;
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The proofs that run and what they brought.
-pub(crate) type Proofs = super::supervisor::Supervisor<ObjectRef<DeserializeGuard<OutboundDestination>>, (), Outcome>;
+pub(crate) type Proofs =
+    super::supervisor::Supervisor<ObjectRef<DeserializeGuard<OutboundDestination>>, (), Outcome>;
 
 /// One look at a destination.
 ///
@@ -59,12 +60,19 @@ pub(crate) async fn reconcile(
         }
         context.memory.forget(&uid);
         let old = destination.status.clone().unwrap_or_default();
-        let suspended = judge::suspended(&old, facts(&context, destination, None), generation(destination), Timestamp::now());
+        let suspended = judge::suspended(
+            &old,
+            facts(&context, destination, None),
+            generation(destination),
+            Timestamp::now(),
+        );
         write(&context, destination, suspended).await?;
         return Ok(Action::await_change());
     }
     match context.proofs.standing(&uid) {
-        Standing::Ended(outcome) if outcome.question == question(destination) => settle(&context, destination, &outcome).await,
+        Standing::Ended(outcome) if outcome.question == question(destination) => {
+            settle(&context, destination, &outcome).await
+        }
         Standing::Ended(_) => {
             context.proofs.forget(&uid);
             begin(&context, destination).await
@@ -89,7 +97,10 @@ fn due_in(context: &Context, destination: &OutboundDestination) -> Option<Durati
         return Some(pause);
     }
     let pause = answered_before(destination, &question)?;
-    let secret_version = destination.status.as_ref().and_then(|status| status.secret_version.clone());
+    let secret_version = destination
+        .status
+        .as_ref()
+        .and_then(|status| status.secret_version.clone());
     context.memory.adopt(&uid, question, secret_version, pause);
     Some(pause)
 }
@@ -102,26 +113,50 @@ fn answered_before(destination: &OutboundDestination, question: &Question) -> Op
     let answered = ready.status == Status::True
         && ready.observed_generation == question.generation
         && status.last_handled_request == question.request;
-    let verified: Timestamp = status.last_verified_time.as_ref().filter(|_| answered)?.parse().ok()?;
+    let verified: Timestamp = status
+        .last_verified_time
+        .as_ref()
+        .filter(|_| answered)?
+        .parse()
+        .ok()?;
     let age = Timestamp::now().duration_since(verified).unsigned_abs();
     let interval = interval(destination);
-    Some(interval.saturating_sub(age).max(interval.mul_f64(0.1 * fastrand::f64())))
+    Some(
+        interval
+            .saturating_sub(age)
+            .max(interval.mul_f64(0.1 * fastrand::f64())),
+    )
 }
 
 /// Starts a proof. Only one that answers something new is said in the status: a periodic proof touches nothing.
-async fn begin(context: &Arc<Context>, destination: &OutboundDestination) -> Result<Action, ReconcileError> {
+async fn begin(
+    context: &Arc<Context>,
+    destination: &OutboundDestination,
+) -> Result<Action, ReconcileError> {
     let old = destination.status.clone().unwrap_or_default();
-    let unanswered = old.condition(ConditionType::AccessVerified).map(|access| access.observed_generation)
+    let unanswered = old
+        .condition(ConditionType::AccessVerified)
+        .map(|access| access.observed_generation)
         != Some(generation(destination))
-        || old.condition(ConditionType::Ready).is_some_and(|ready| ready.reason == "Suspended");
+        || old
+            .condition(ConditionType::Ready)
+            .is_some_and(|ready| ready.reason == "Suspended");
     if unanswered {
-        let verifying =
-            judge::verifying(&old, facts(context, destination, None), generation(destination), Timestamp::now());
+        let verifying = judge::verifying(
+            &old,
+            facts(context, destination, None),
+            generation(destination),
+            Timestamp::now(),
+        );
         write(context, destination, verifying).await?;
     }
     let uid = destination.uid().unwrap_or_default();
     let work = proof::prove(context.clone(), destination.clone(), question(destination));
-    context.proofs.start(&uid, ObjectRef::from_obj(&DeserializeGuard(Ok(destination.clone()))), |_| work);
+    context.proofs.start(
+        &uid,
+        ObjectRef::from_obj(&DeserializeGuard(Ok(destination.clone()))),
+        |_| work,
+    );
     Ok(Action::await_change())
 }
 
@@ -137,7 +172,9 @@ async fn settle(
     let facts = facts(context, destination, outcome.region.as_deref());
     let judged = judge::judged(&old, facts, outcome, unanswered, Timestamp::now());
     let changed = ready_reason(&old) != ready_reason(&judged);
-    let note = judged.condition(ConditionType::Ready).map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()));
+    let note = judged
+        .condition(ConditionType::Ready)
+        .map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()));
     write(context, destination, judged).await?;
     let pause = context.memory.ended(
         &uid,
@@ -148,7 +185,11 @@ async fn settle(
     );
     context.proofs.forget(&uid);
     if let Some((ready, reason, message)) = note.filter(|_| changed) {
-        let type_ = if ready == Status::True { EventType::Normal } else { EventType::Warning };
+        let type_ = if ready == Status::True {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
         events::publish(&context.recorder, destination, type_, &reason, &message).await;
         tracing::info!(
             namespace = destination.namespace(), name = destination.name_any(), generation = outcome.question.generation,
@@ -171,15 +212,22 @@ async fn write(
     if destination.status.as_ref() == Some(&new) {
         return Ok(());
     }
-    let api: Api<OutboundDestination> =
-        Api::namespaced(context.client.clone(), &destination.namespace().unwrap_or_default());
-    status::write(&api, destination, &new).await.map(drop).map_err(ReconcileError::from_status)
+    let api: Api<OutboundDestination> = Api::namespaced(
+        context.client.clone(),
+        &destination.namespace().unwrap_or_default(),
+    );
+    status::write(&api, destination, &new)
+        .await
+        .map(drop)
+        .map_err(ReconcileError::from_status)
 }
 
 /// What the status says beside the conditions; `learned` is the region that a proof just found.
 fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&str>) -> Facts {
     let known = learned.or_else(|| learned_region(destination));
-    let Ok(resolved) = resolve(&context.config, &destination.spec, known) else { return Facts::default() };
+    let Ok(resolved) = resolve(&context.config, &destination.spec, known) else {
+        return Facts::default();
+    };
     let region = known.is_some() || resolved.region == RegionSource::Named;
     let region = region.then(|| resolved.target.region.as_str());
     Facts {
@@ -191,7 +239,10 @@ fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&
 
 /// What a proof made now would answer.
 fn question(destination: &OutboundDestination) -> Question {
-    Question { generation: generation(destination), request: request_of(&destination.metadata) }
+    Question {
+        generation: generation(destination),
+        request: request_of(&destination.metadata),
+    }
 }
 
 fn generation(destination: &OutboundDestination) -> i64 {
@@ -200,6 +251,10 @@ fn generation(destination: &OutboundDestination) -> i64 {
 
 /// Time between proofs.
 pub(crate) fn interval(destination: &OutboundDestination) -> Duration {
-    let named = destination.spec.verification.as_ref().and_then(|verification| verification.interval);
-    named.map_or(DEFAULT_INTERVAL, Into::into)
+    let verification = destination.spec.verification.as_ref();
+    let named = verification.and_then(|verification| verification.interval.as_ref());
+    // The schema refuses what is no duration.
+    named
+        .and_then(|interval| interval.get().ok())
+        .unwrap_or(DEFAULT_INTERVAL)
 }

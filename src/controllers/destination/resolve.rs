@@ -3,7 +3,8 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{
-    AclPolicy, AddressingStyle, Effective, OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
+    AclPolicy, AddressingStyle, Effective, OutboundDestination, OutboundDestinationSpec,
+    PermissionMode, ReadBack as ReadBackField,
 };
 use crate::config::Config;
 use crate::controllers::tenancy::plain_http;
@@ -28,7 +29,10 @@ pub(crate) struct Unresolvable {
 }
 
 fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> Unresolvable {
-    move |error| Unresolvable { field, why: error.to_string() }
+    move |error| Unresolvable {
+        field,
+        why: error.to_string(),
+    }
 }
 
 /// Resolves `spec`; `learned` is the region that an earlier proof found.
@@ -42,7 +46,9 @@ pub(crate) fn resolve(
 ) -> Result<Resolved, Unresolvable> {
     let bucket: BucketName = spec.bucket.parse().map_err(refused("bucket"))?;
     let endpoint = match &spec.endpoint {
-        Some(endpoint) => Some(Endpoint::parse(endpoint, plain_http(config)).map_err(refused("endpoint"))?),
+        Some(endpoint) => {
+            Some(Endpoint::parse(endpoint, plain_http(config)).map_err(refused("endpoint"))?)
+        }
         None => None,
     };
     let (region, region_source) = region(config, spec, learned)?;
@@ -53,13 +59,15 @@ pub(crate) fn resolve(
     };
     let owner = spec.bucket_owner.as_deref().map(str::parse).transpose();
     let split_size = match &spec.split_size {
-        Some(size) => SplitSize::new(size.bytes().map_err(refused("splitSize"))?).map_err(refused("splitSize"))?,
+        Some(size) => SplitSize::new(size.bytes().map_err(refused("splitSize"))?)
+            .map_err(refused("splitSize"))?,
         None => SplitSize::DEFAULT,
     };
     Ok(Resolved {
         target: Target {
             bucket,
-            prefix: KeyPrefix::new(spec.prefix.clone().unwrap_or_default()).map_err(refused("prefix"))?,
+            prefix: KeyPrefix::new(spec.prefix.clone().unwrap_or_default())
+                .map_err(refused("prefix"))?,
             region,
             bucket_owner: owner.map_err(refused("bucketOwner"))?,
             endpoint,
@@ -77,7 +85,9 @@ pub(crate) fn resolve(
 
 const fn acl(spec: &OutboundDestinationSpec) -> Acl {
     match (spec.acl, spec.permission_mode) {
-        (Some(AclPolicy::BucketOwnerFullControl), _) | (None, PermissionMode::CrossAccount) => Acl::BucketOwnerFullControl,
+        (Some(AclPolicy::BucketOwnerFullControl), _) | (None, PermissionMode::CrossAccount) => {
+            Acl::BucketOwnerFullControl
+        }
         (Some(AclPolicy::None), _) | (None, PermissionMode::AccessKey) => Acl::None,
     }
 }
@@ -89,14 +99,25 @@ fn region(
     learned: Option<&str>,
 ) -> Result<(Region, RegionSource), Unresolvable> {
     if let Some(named) = &spec.region {
-        return Ok((named.parse().map_err(refused("region"))?, RegionSource::Named));
+        return Ok((
+            named.parse().map_err(refused("region"))?,
+            RegionSource::Named,
+        ));
     }
     if spec.endpoint.is_some() {
         return Ok((Region::us_east_1(), RegionSource::Named));
     }
-    let guess = learned.or_else(|| config.identity.as_ref().map(|identity| identity.region.as_str()));
+    let guess = learned.or_else(|| {
+        config
+            .identity
+            .as_ref()
+            .map(|identity| identity.region.as_str())
+    });
     let guess = guess.and_then(|text| text.parse().ok());
-    Ok((guess.unwrap_or_else(Region::us_east_1), RegionSource::Guessed))
+    Ok((
+        guess.unwrap_or_else(Region::us_east_1),
+        RegionSource::Guessed,
+    ))
 }
 
 impl Resolved {
@@ -107,34 +128,60 @@ impl Resolved {
             split_size: i64::try_from(self.split_size.bytes()).unwrap_or(i64::MAX),
             acl: acl_policy(self.target.acl),
             addressing: addressing_style(self.target.addressing),
-            bucket_owner: self.target.bucket_owner.as_ref().map(|owner| owner.as_str().to_owned()),
+            bucket_owner: self
+                .target
+                .bucket_owner
+                .as_ref()
+                .map(|owner| owner.as_str().to_owned()),
         }
     }
 
     /// A hash over what decides where objects go and how they are kept: SHA-256, hexadecimal.
     pub(crate) fn identity_hash(&self) -> String {
         let target = &self.target;
-        let endpoint = target.endpoint.as_ref().map(Endpoint::as_str).unwrap_or_default();
-        let owner = target.bucket_owner.as_ref().map(|owner| owner.as_str()).unwrap_or_default();
+        let endpoint = target
+            .endpoint
+            .as_ref()
+            .map(Endpoint::as_str)
+            .unwrap_or_default();
+        let owner = target
+            .bucket_owner
+            .as_ref()
+            .map(|owner| owner.as_str())
+            .unwrap_or_default();
         let acl = match target.acl {
             Acl::BucketOwnerFullControl => "bucket-owner-full-control",
             Acl::None => "",
         };
         let mut hash = Sha256::new();
-        for field in
-            [target.bucket.as_str(), target.prefix.as_str(), target.region.as_str(), endpoint, owner, acl]
-        {
+        for field in [
+            target.bucket.as_str(),
+            target.prefix.as_str(),
+            target.region.as_str(),
+            endpoint,
+            owner,
+            acl,
+        ] {
             // The length in front keeps ("ab", "c") and ("a", "bc") apart.
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 
 /// The region that an earlier proof found.
 pub(crate) fn learned_region(destination: &OutboundDestination) -> Option<&str> {
-    destination.status.as_ref()?.effective.as_ref()?.region.as_deref()
+    destination
+        .status
+        .as_ref()?
+        .effective
+        .as_ref()?
+        .region
+        .as_deref()
 }
 
 /// The ACL as the API names it.
@@ -173,14 +220,25 @@ mod tests {
     #[test]
     fn what_applies_follows_from_the_mode_and_the_endpoint() {
         let key = resolved(&format!("{{bucket: acme, {KEY}}}"));
-        assert_eq!((key.target.acl, key.target.addressing), (Acl::None, Addressing::VirtualHosted));
+        assert_eq!(
+            (key.target.acl, key.target.addressing),
+            (Acl::None, Addressing::VirtualHosted)
+        );
         assert_eq!(key.target.region.as_str(), "eu-west-1");
         assert_eq!(key.region, RegionSource::Guessed);
         assert_eq!(key.split_size, SplitSize::DEFAULT);
         let cross = resolved(&format!("{{bucket: acme.dotted, {CROSS}}}"));
-        assert_eq!((cross.target.acl, cross.target.addressing), (Acl::BucketOwnerFullControl, Addressing::Path));
-        let store = resolved(&format!("{{bucket: acme, endpoint: 'http://127.0.0.1:9', {KEY}}}"));
-        assert_eq!((store.target.region.as_str(), store.target.addressing), ("us-east-1", Addressing::Path));
+        assert_eq!(
+            (cross.target.acl, cross.target.addressing),
+            (Acl::BucketOwnerFullControl, Addressing::Path)
+        );
+        let store = resolved(&format!(
+            "{{bucket: acme, endpoint: 'http://127.0.0.1:9', {KEY}}}"
+        ));
+        assert_eq!(
+            (store.target.region.as_str(), store.target.addressing),
+            ("us-east-1", Addressing::Path)
+        );
     }
 
     #[test]
@@ -195,7 +253,8 @@ mod tests {
         ] {
             assert_ne!(resolved(&other).identity_hash(), base, "{other}");
         }
-        let same = format!("{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, {CROSS}}}");
+        let same =
+            format!("{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, {CROSS}}}");
         assert_eq!(resolved(&same).identity_hash(), base);
     }
 }

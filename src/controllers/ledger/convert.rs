@@ -6,7 +6,11 @@ use crate::store::UploadId;
 use crate::transfer::{ObjectState, Slot};
 
 /// The slot's entry in its shard.
-pub(super) fn entry(spec: &mut OutboundLedgerSpec, slot: Slot, index: usize) -> Option<&mut LedgerObject> {
+pub(super) fn entry(
+    spec: &mut OutboundLedgerSpec,
+    slot: Slot,
+    index: usize,
+) -> Option<&mut LedgerObject> {
     match slot {
         Slot::Receipt => spec.header.as_mut().map(|header| &mut header.receipt),
         Slot::Object(_) => spec.objects.get_mut(index),
@@ -18,14 +22,26 @@ pub(super) fn entry(spec: &mut OutboundLedgerSpec, slot: Slot, index: usize) -> 
 /// # Errors
 /// When it lacks what its state needs: something else wrote it.
 pub(super) fn state(entry: &LedgerObject) -> Result<ObjectState, String> {
-    let upload = || entry.upload.clone().map(UploadId::new).ok_or_else(|| missing(entry, "upload"));
+    let upload = || {
+        entry
+            .upload
+            .clone()
+            .map(UploadId::new)
+            .ok_or_else(|| missing(entry, "upload"))
+    };
     let started_at = || {
-        let text = entry.started_at.as_ref().ok_or_else(|| missing(entry, "startedAt"))?;
+        let text = entry
+            .started_at
+            .as_ref()
+            .ok_or_else(|| missing(entry, "startedAt"))?;
         text.parse().map_err(|_| missing(entry, "startedAt"))
     };
     Ok(match entry.state {
         LedgerState::Planned => ObjectState::Planned,
-        LedgerState::Open => ObjectState::Open { upload: upload()?, started_at: started_at()? },
+        LedgerState::Open => ObjectState::Open {
+            upload: upload()?,
+            started_at: started_at()?,
+        },
         LedgerState::Completing => ObjectState::Completing {
             upload: upload()?,
             started_at: started_at()?,
@@ -33,19 +49,25 @@ pub(super) fn state(entry: &LedgerObject) -> Result<ObjectState, String> {
             // ListParts names them; a list of ten thousand would outgrow the shard.
             parts: Vec::new(),
         },
-        LedgerState::Delivered => {
-            ObjectState::Delivered { digest: digest(entry)?, version_id: entry.version_id.clone() }
-        }
+        LedgerState::Delivered => ObjectState::Delivered {
+            digest: digest(entry)?,
+            version_id: entry.version_id.clone(),
+        },
     })
 }
 
 fn missing(entry: &LedgerObject, field: &str) -> String {
-    format!("object {} is {:?} without a usable {field}", entry.sequence, entry.state)
+    format!(
+        "object {} is {:?} without a usable {field}",
+        entry.sequence, entry.state
+    )
 }
 
 fn digest(entry: &LedgerObject) -> Result<ObjectDigest, String> {
     let count = |field: &str, value: Option<i64>| {
-        value.and_then(|value| u64::try_from(value).ok()).ok_or_else(|| missing(entry, field))
+        value
+            .and_then(|value| u64::try_from(value).ok())
+            .ok_or_else(|| missing(entry, field))
     };
     let crc64: Option<Crc64> = entry.crc64.as_ref().and_then(|text| text.parse().ok());
     let md5 = entry.md5.clone().map(Md5Digest::try_from).transpose();
@@ -75,7 +97,12 @@ pub(super) fn write(entry: &mut LedgerObject, state: &ObjectState) {
             entry.upload = Some(upload.as_str().to_owned());
             entry.started_at = Some(started_at.to_string());
         }
-        ObjectState::Completing { upload, started_at, digest, parts: _ } => {
+        ObjectState::Completing {
+            upload,
+            started_at,
+            digest,
+            parts: _,
+        } => {
             entry.state = LedgerState::Completing;
             entry.upload = Some(upload.as_str().to_owned());
             entry.started_at = Some(started_at.to_string());
@@ -103,7 +130,11 @@ mod tests {
     use super::*;
 
     fn round_trip(before: &ObjectState) {
-        let mut entry = LedgerObject { sequence: 3, key: "a/b".into(), ..LedgerObject::default() };
+        let mut entry = LedgerObject {
+            sequence: 3,
+            key: "a/b".into(),
+            ..LedgerObject::default()
+        };
         write(&mut entry, before);
         assert_eq!((entry.sequence, entry.key.as_str()), (3, "a/b"));
         assert_eq!(state(&entry).as_ref(), Ok(before));
@@ -118,18 +149,39 @@ mod tests {
             crc64: Crc64::new(0xfeed),
             md5: Some(Md5Digest::new([7; 16])),
         };
-        let (upload, started_at) = (UploadId::new("u"), "2026-11-24T00:00:00.5Z".parse().unwrap());
+        let (upload, started_at) = (
+            UploadId::new("u"),
+            "2026-11-24T00:00:00.5Z".parse().unwrap(),
+        );
         round_trip(&ObjectState::Planned);
-        round_trip(&ObjectState::Open { upload: upload.clone(), started_at });
-        round_trip(&ObjectState::Completing { upload, started_at, digest: digest.clone(), parts: vec![] });
-        round_trip(&ObjectState::Delivered { digest, version_id: Some("v".into()) });
+        round_trip(&ObjectState::Open {
+            upload: upload.clone(),
+            started_at,
+        });
+        round_trip(&ObjectState::Completing {
+            upload,
+            started_at,
+            digest: digest.clone(),
+            parts: vec![],
+        });
+        round_trip(&ObjectState::Delivered {
+            digest,
+            version_id: Some("v".into()),
+        });
     }
 
     #[test]
     fn a_forged_entry_is_refused() {
-        let entry = LedgerObject { state: LedgerState::Delivered, ..LedgerObject::default() };
+        let entry = LedgerObject {
+            state: LedgerState::Delivered,
+            ..LedgerObject::default()
+        };
         assert!(state(&entry).is_err());
-        let entry = LedgerObject { state: LedgerState::Open, upload: Some("u".into()), ..LedgerObject::default() };
+        let entry = LedgerObject {
+            state: LedgerState::Open,
+            upload: Some("u".into()),
+            ..LedgerObject::default()
+        };
         assert!(state(&entry).is_err());
     }
 }

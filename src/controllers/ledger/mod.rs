@@ -75,7 +75,11 @@ struct Place {
 
 /// The shards' names: of one uid, so that a re-created delivery never reads its predecessor's.
 fn shard_name(delivery: &OutboundDelivery, shard: u32) -> String {
-    format!("{}.{}.{shard}", delivery.name_any(), delivery.uid().unwrap_or_default())
+    format!(
+        "{}.{}.{shard}",
+        delivery.name_any(),
+        delivery.uid().unwrap_or_default()
+    )
 }
 
 /// Reads the delivery's ledger; `None` when there is none, or one whose creation was interrupted.
@@ -86,16 +90,25 @@ pub(crate) async fn open(
     api: Api<OutboundLedger>,
     delivery: &OutboundDelivery,
 ) -> Result<Option<Opened>, LedgerUnusable> {
-    let Some(first) = api.get_opt(&shard_name(delivery, 0)).await? else { return Ok(None) };
+    let Some(first) = api.get_opt(&shard_name(delivery, 0)).await? else {
+        return Ok(None);
+    };
     let mut objects = vec![first];
     for number in 1..objects[0].spec.shards {
         objects.push(api.get(&shard_name(delivery, number)).await?);
     }
     let specs: Vec<&OutboundLedgerSpec> = objects.iter().map(|object| &object.spec).collect();
-    let corrupt = |why| LedgerUnusable::Corrupt { name: shard_name(delivery, 0), why };
+    let corrupt = |why| LedgerUnusable::Corrupt {
+        name: shard_name(delivery, 0),
+        why,
+    };
     let uid = delivery.uid().unwrap_or_default();
     let (plan, header) = shards::join(&specs, &uid).map_err(corrupt)?;
-    Ok(Some(Opened { plan, header, ledger: KubeLedger::new(api, objects) }))
+    Ok(Some(Opened {
+        plan,
+        header,
+        ledger: KubeLedger::new(api, objects),
+    }))
 }
 
 /// Writes a fresh ledger for `plan`. Shard 0 goes last: a ledger without it is none.
@@ -115,7 +128,11 @@ pub(crate) async fn create(
         objects.push(put(&api, delivery, spec).await?);
     }
     objects.reverse();
-    Ok(Opened { plan, header, ledger: KubeLedger::new(api, objects) })
+    Ok(Opened {
+        plan,
+        header,
+        ledger: KubeLedger::new(api, objects),
+    })
 }
 
 async fn put(
@@ -145,10 +162,18 @@ async fn put(
 ///
 /// # Errors
 /// When the apiserver refuses or can't be reached.
-pub(crate) async fn delete(api: &Api<OutboundLedger>, delivery: &OutboundDelivery) -> Result<(), kube::Error> {
-    let Some(first) = api.get_opt(&shard_name(delivery, 0)).await? else { return Ok(()) };
+pub(crate) async fn delete(
+    api: &Api<OutboundLedger>,
+    delivery: &OutboundDelivery,
+) -> Result<(), kube::Error> {
+    let Some(first) = api.get_opt(&shard_name(delivery, 0)).await? else {
+        return Ok(());
+    };
     for shard in 0..first.spec.shards {
-        match api.delete(&shard_name(delivery, shard), &DeleteParams::default()).await {
+        match api
+            .delete(&shard_name(delivery, shard), &DeleteParams::default())
+            .await
+        {
             Err(error) if !is_not_found(&error) => return Err(error),
             _ => {}
         }
@@ -166,10 +191,17 @@ impl KubeLedger {
         }
         let shards = objects.into_iter().map(|object| Shard {
             name: object.name_any(),
-            written: tokio::sync::Mutex::new(Written { resource_version: object.resource_version(), version: 0 }),
+            written: tokio::sync::Mutex::new(Written {
+                resource_version: object.resource_version(),
+                version: 0,
+            }),
             content: Mutex::new(Content { object, version: 0 }),
         });
-        Self { api, shards: shards.collect(), places }
+        Self {
+            api,
+            shards: shards.collect(),
+            places,
+        }
     }
 
     /// Every slot's state as it was last recorded.
@@ -187,13 +219,19 @@ impl KubeLedger {
                     .and_then(|entry| convert::state(entry));
                 state
                     .map(|state| (*slot, state))
-                    .map_err(|why| LedgerUnusable::Corrupt { name: shard.name.clone(), why })
+                    .map_err(|why| LedgerUnusable::Corrupt {
+                        name: shard.name.clone(),
+                        why,
+                    })
             })
             .collect()
     }
 
     async fn write(&self, slot: Slot, state: &ObjectState) -> Result<(), LedgerError> {
-        let place = self.places.get(&slot).ok_or_else(|| LedgerError(format!("there is no {slot:?}")))?;
+        let place = self
+            .places
+            .get(&slot)
+            .ok_or_else(|| LedgerError(format!("there is no {slot:?}")))?;
         let shard = &self.shards[place.shard];
         let wanted = shard.change(slot, place.index, state)?;
         let mut written = shard.written.lock().await;
@@ -202,30 +240,45 @@ impl KubeLedger {
         }
         let (object, version) = shard.snapshot(written.resource_version.clone());
         let answer = self.replace(&shard.name, &object).await?;
-        *written = Written { resource_version: answer, version };
+        *written = Written {
+            resource_version: answer,
+            version,
+        };
         Ok(())
     }
 
     /// Writes a shard. A conflict that isn't our own lost answer means that somebody else works on this
     /// delivery: we lost, and must stop.
-    async fn replace(&self, name: &str, object: &OutboundLedger) -> Result<Option<String>, LedgerError> {
+    async fn replace(
+        &self,
+        name: &str,
+        object: &OutboundLedger,
+    ) -> Result<Option<String>, LedgerError> {
         let mut pause = Duration::from_millis(200);
         let mut last = String::new();
         for _ in 0..TRIES {
             match self.api.replace(name, &PostParams::default(), object).await {
                 Ok(answer) => return Ok(answer.resource_version()),
                 Err(error) if is_conflict(&error) => match self.api.get_opt(name).await {
-                    Ok(Some(found)) if found.spec == object.spec => return Ok(found.resource_version()),
-                    Ok(_) => return Err(LedgerError(format!("{name} was written by somebody else"))),
+                    Ok(Some(found)) if found.spec == object.spec => {
+                        return Ok(found.resource_version());
+                    }
+                    Ok(_) => {
+                        return Err(LedgerError(format!("{name} was written by somebody else")));
+                    }
                     Err(error) => last = error.to_string(),
                 },
-                Err(error) if is_not_found(&error) => return Err(LedgerError(format!("{name} is gone"))),
+                Err(error) if is_not_found(&error) => {
+                    return Err(LedgerError(format!("{name} is gone")));
+                }
                 Err(error) => last = error.to_string(),
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        Err(LedgerError(format!("{name} could not be written in {TRIES} tries: {last}")))
+        Err(LedgerError(format!(
+            "{name} could not be written in {TRIES} tries: {last}"
+        )))
     }
 }
 

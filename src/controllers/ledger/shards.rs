@@ -12,13 +12,21 @@ const SHARD_BYTES: usize = 400 << 10;
 const ENTRY_BYTES: usize = 1500;
 
 /// Cuts the plan into shards; the header is in the first.
-pub(super) fn cut(plan: &Plan, header: &LedgerHeader, delivery_uid: &str) -> Vec<OutboundLedgerSpec> {
+pub(super) fn cut(
+    plan: &Plan,
+    header: &LedgerHeader,
+    delivery_uid: &str,
+) -> Vec<OutboundLedgerSpec> {
     let mut shards = vec![empty(delivery_uid)];
     let mut bytes = 0;
     let mut last_source = None;
     for object in plan.objects() {
         let is_new = last_source != Some(object.source);
-        let path_bytes = if is_new { plan.sources()[object.source].path.len() * 2 } else { 0 };
+        let path_bytes = if is_new {
+            plan.sources()[object.source].path.len() * 2
+        } else {
+            0
+        };
         let needed = ENTRY_BYTES + object.key.as_str().len() * 2 + path_bytes;
         if bytes + needed > SHARD_BYTES {
             shards.push(empty(delivery_uid));
@@ -79,22 +87,36 @@ fn source(plan: &Plan, index: usize) -> LedgerSource {
 ///
 /// # Errors
 /// When a shard is another delivery's, the header is missing, or the plan isn't one.
-pub(super) fn join(shards: &[&OutboundLedgerSpec], uid: &str) -> Result<(Plan, LedgerHeader), String> {
+pub(super) fn join(
+    shards: &[&OutboundLedgerSpec],
+    uid: &str,
+) -> Result<(Plan, LedgerHeader), String> {
     if shards.iter().any(|shard| shard.delivery_uid != uid) {
         return Err("a shard belongs to another delivery".to_owned());
     }
-    let header = shards.first().and_then(|first| first.header.clone()).ok_or("it has no header")?;
+    let header = shards
+        .first()
+        .and_then(|first| first.header.clone())
+        .ok_or("it has no header")?;
     let mut sources: Vec<&LedgerSource> = shards.iter().flat_map(|shard| &shard.sources).collect();
     sources.sort_by_key(|source| source.index);
     let sources = sources.into_iter().map(|source| {
         let size = u64::try_from(source.size).map_err(|_| "a file's size is negative")?;
-        let fingerprint = Fingerprint { size, mtime_ns: source.mtime_ns, ctime_ns: source.ctime_ns };
-        Ok(SourceFile { path: source.path.clone(), fingerprint })
+        let fingerprint = Fingerprint {
+            size,
+            mtime_ns: source.mtime_ns,
+            ctime_ns: source.ctime_ns,
+        };
+        Ok(SourceFile {
+            path: source.path.clone(),
+            fingerprint,
+        })
     });
     let sources = sources.collect::<Result<Vec<_>, String>>()?;
     let objects = shards.iter().flat_map(|shard| &shard.objects).map(planned);
     let objects = objects.collect::<Result<Vec<_>, String>>()?;
-    let plan = Plan::restore(sources, objects, key(&header.receipt.key)?).map_err(|error| error.to_string())?;
+    let plan = Plan::restore(sources, objects, key(&header.receipt.key)?)
+        .map_err(|error| error.to_string())?;
     if plan.hash().as_str() != header.plan_hash {
         return Err("the plan's hash isn't the one in the header".to_owned());
     }
@@ -137,7 +159,11 @@ mod tests {
     fn plan(objects: u32, key_bytes: usize) -> Plan {
         let file = |number: u32| SourceFile {
             path: format!("f{number:05}"),
-            fingerprint: Fingerprint { size: 10, mtime_ns: 1, ctime_ns: 2 },
+            fingerprint: Fingerprint {
+                size: 10,
+                mtime_ns: 1,
+                ctime_ns: 2,
+            },
         };
         let object = |number: u32| PlannedObject {
             sequence: number + 1,
@@ -146,7 +172,12 @@ mod tests {
             key: key(&format!("{number:0key_bytes$}")).unwrap(),
         };
         let receipt = key("r.info").unwrap();
-        Plan::restore((0..objects).map(file).collect(), (0..objects).map(object).collect(), receipt).unwrap()
+        Plan::restore(
+            (0..objects).map(file).collect(),
+            (0..objects).map(object).collect(),
+            receipt,
+        )
+        .unwrap()
     }
 
     fn header(plan: &Plan) -> LedgerHeader {
@@ -170,7 +201,10 @@ mod tests {
                 permission_mode: PermissionMode::AccessKey,
                 secret_name: None,
             },
-            receipt: LedgerObject { key: plan.receipt().as_str().to_owned(), ..LedgerObject::default() },
+            receipt: LedgerObject {
+                key: plan.receipt().as_str().to_owned(),
+                ..LedgerObject::default()
+            },
         }
     }
 
