@@ -1,15 +1,16 @@
 //! The environment itself: what other tests take for granted.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 
 use crate::support::process::{Leashed, Scratch, tool, unique};
 use crate::support::wait::{PATIENCE, eventually, until};
 use crate::support::world::WRITE_ACTIONS;
-use crate::support::{ControlPlane, Credentials, S3Server};
+use crate::support::{ControlPlane, Credentials, S3Server, World};
 
 #[tokio::test]
 async fn the_apiserver_is_the_pinned_one_and_serves_both_clients() {
@@ -61,6 +62,7 @@ async fn upload(
         .create_multipart_upload()
         .bucket(bucket)
         .key(key)
+        .checksum_algorithm(ChecksumAlgorithm::Crc32)
         .send()
         .await;
     let id = created.map_err(code)?.upload_id.unwrap();
@@ -171,13 +173,14 @@ async fn a_server_of_ones_own_can_be_stopped_and_leaves_nothing() {
     assert!(bucket.files().is_empty());
 }
 
-/// The command lines of the processes that mention `text`.
-fn processes(text: &str) -> Vec<String> {
+/// The processes whose command line mentions `text`: their ids, and those lines.
+fn processes(text: &str) -> BTreeMap<u32, String> {
     let folders = std::fs::read_dir("/proc").unwrap().flatten();
     folders
-        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
-        .filter(|line| line.contains(text))
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+        .filter_map(|(id, path)| Some((id, std::fs::read(path.join("cmdline")).ok()?)))
+        .map(|(id, bytes)| (id, String::from_utf8_lossy(&bytes).replace('\0', " ")))
+        .filter(|(_, line)| line.contains(text))
         .collect()
 }
 
@@ -205,7 +208,7 @@ async fn killing_the_holder_ends(script: &str, servers: &[&str]) {
     let running = processes(name);
     for server in servers {
         assert!(
-            running.iter().any(|line| line.contains(server)),
+            running.values().any(|line| line.contains(server)),
             "{server}: {running:?}"
         );
     }
@@ -219,7 +222,7 @@ async fn killing_the_holder_ends(script: &str, servers: &[&str]) {
         if left.is_empty() && !folder.exists() {
             Ok(())
         } else {
-            Err(left.join("\n"))
+            Err(format!("{left:?}"))
         }
     })
     .await;
@@ -280,11 +283,14 @@ async fn a_server_that_dies_ends_the_script_with_its_log() {
         .spawn()
         .unwrap();
     until("it serves", || folder.join("credentials.env").exists()).await;
-    let pattern = format!("bin/versitygw .*{}", folder.display());
-    let killed = Command::new("pkill")
-        .args(["-KILL", "-f", &pattern])
+    let (server, _) = processes(folder.to_str().unwrap())
+        .into_iter()
+        .find(|(_, line)| line.contains("bin/versitygw"))
+        .unwrap();
+    let kill = Command::new("kill")
+        .args(["-KILL", &server.to_string()])
         .status();
-    assert!(killed.unwrap().success());
+    assert!(kill.unwrap().success());
     let output = tokio::task::spawn_blocking(move || {
         // The leash stays whole: its end would end the script too.
         let leash = script.stdin.take();
@@ -310,4 +316,26 @@ fn a_script_refuses_a_folder_that_is_not_its_own() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.contains("must not exist yet"), "{error}");
     assert!(scratch.path().exists());
+}
+
+#[tokio::test]
+async fn a_world_holds_what_a_test_starts_from() {
+    let world = World::start("world").await;
+    let file = world.file("exports/a.csv", "1\n");
+    assert!(file.ends_with(format!("{}/exports/a.csv", world.namespace.name())));
+
+    world.secret("acme", &world.s3.us());
+    let secret = world.get("secret", "acme");
+    assert!(secret["data"]["secretAccessKey"].is_string(), "{secret}");
+    let refusal = world.refused("{apiVersion: v1, kind: Secret, metadata: {name: A_B}}");
+    assert!(refusal.contains("metadata.name"), "{refusal}");
+
+    let config: serde_json::Value =
+        serde_json::from_str(&world.operator.config().render()).unwrap();
+    assert_eq!(config["watch"]["namespaces"][0], world.namespace.name());
+    assert_eq!(
+        config["tenancy"][0]["crossAccountBuckets"][0]["bucket"],
+        world.bucket.name()
+    );
+    assert!(world.bucket.files().is_empty());
 }

@@ -2,7 +2,11 @@
 //!
 //! Everything here speaks to real servers through clients that are not the operator's own code, lives
 //! on 127.0.0.1, and ends with the test process in whatever way that ends (see [`process`]).
-#![allow(dead_code, reason = "each topic uses its own part of the environment")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each topic uses its own part of the environment"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

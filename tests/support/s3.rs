@@ -182,6 +182,7 @@ pub(crate) struct Request {
     pub(crate) requester: String,
     /// As S3 calls it: `PutObject`, `CreateMultipartUpload`...
     pub(crate) operation: String,
+    /// Decoded; empty in a request for the bucket itself.
     pub(crate) key: String,
     /// Path and query as sent.
     pub(crate) uri: String,
@@ -198,11 +199,12 @@ impl Request {
         let is_status = |field: &&str| field.len() == 3 && field.parse::<u16>().is_ok();
         let uri = (9..fields.len())
             .find(|&at| fields[at].starts_with('/') && fields.get(at + 1).is_some_and(is_status))?;
+        let key = fields[8..uri].join(" ");
         Some(Request {
             bucket: fields[1].to_owned(),
             requester: fields[5].to_owned(),
             operation: fields[7].trim_start_matches("s3_").to_owned(),
-            key: fields[8..uri].join(" "),
+            key: if key == "-" { String::new() } else { key },
             uri: fields[uri].to_owned(),
             status: fields[uri + 1].parse().ok()?,
             error: fields.get(uri + 2)?.to_string(),

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 /// as all tests share a machine with a build and with each other; only a failure ever waits it out.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often an observation is repeated.
-const INTERVAL: Duration = Duration::from_millis(100);
+/// The first and the longest pause between two observations. One by kubectl costs 45 ms of a core, which
+/// the operator under test wants too.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(400));
 
 /// Repeats `probe` until it returns `Ok`, and returns what it found.
 ///
@@ -19,13 +20,17 @@ pub(crate) async fn eventually<T, E: Display>(
     mut probe: impl AsyncFnMut() -> Result<T, E>,
 ) -> T {
     let start = Instant::now();
+    let mut pause = PAUSE.0;
     loop {
         match probe().await {
             Ok(found) => return found,
             Err(seen) if start.elapsed() >= deadline => {
                 panic!("not within {deadline:?}: {what}; last seen: {seen}")
             }
-            Err(_) => tokio::time::sleep(INTERVAL).await,
+            Err(_) => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 3 / 2).min(PAUSE.1);
+            }
         }
     }
 }

@@ -144,10 +144,10 @@ impl World {
         let what = format!("{kind} {name} has {condition}={status}");
         self.eventually(PATIENCE, &what, kind, name, |object| {
             let found = find_condition(object, condition)?;
-            let current = found["observedGeneration"].as_i64().unwrap_or_default()
-                >= object["metadata"]["generation"]
-                    .as_i64()
-                    .unwrap_or_default();
+            let seen = found["observedGeneration"]
+                .as_i64()
+                .or(object["status"]["observedGeneration"].as_i64());
+            let current = seen >= object["metadata"]["generation"].as_i64();
             (found["status"] == status && current).then(|| found.clone())
         })
         .await

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # Throwaway certificates in $dir, by openssl (in Debian's base). Sourced.
 
 # authority NAME: a self-signed one, NAME.crt and NAME.key.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the servers' scripts share: one life cycle. Sourced, never run.
 #
 #   SCRIPT [--leash] DIR     makes DIR, starts its processes, prints one line that begins with
@@ -10,6 +11,7 @@
 set -euo pipefail
 umask 077
 
+# shellcheck disable=SC2034 # for those who source this
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 me=$(basename "$0")
 leashed=
