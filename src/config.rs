@@ -12,7 +12,9 @@ use crate::yaml::{self, YamlError};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("the configuration {path:?} can't be read: {source}; name a readable file with --config")]
+    #[error(
+        "the configuration {path:?} can't be read: {source}; name a readable file with --config"
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -20,7 +22,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file isn't YAML of the expected shape, or has an unknown key.
-    #[error("the configuration {path:?} is refused: {source}; docs/configuration.md lists the keys")]
+    #[error(
+        "the configuration {path:?} is refused: {source}; docs/configuration.md lists the keys"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -91,7 +95,9 @@ pub struct VolumeConfig {
 
 impl Default for VolumeConfig {
     fn default() -> Self {
-        Self { root: PathBuf::from("/exports") }
+        Self {
+            root: PathBuf::from("/exports"),
+        }
     }
 }
 
@@ -190,7 +196,11 @@ pub struct LeaderElectionConfig {
 
 impl Default for LeaderElectionConfig {
     fn default() -> Self {
-        Self { enabled: true, lease_name: "outbound-operator".into(), namespace: "outbound-system".into() }
+        Self {
+            enabled: true,
+            lease_name: "outbound-operator".into(),
+            namespace: "outbound-system".into(),
+        }
     }
 }
 
@@ -218,19 +228,34 @@ impl Config {
     /// # Errors
     /// When the file can't be read, has an unknown key, or a value that can't be.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let config: Self =
-            yaml::read(&text).map_err(|source| ConfigError::Malformed { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config: Self = yaml::read(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source,
+        })?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key, why: &str| Err(ConfigError::Invalid { key, why: why.to_owned() });
-        let plain = |id: &str| id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        let refuse = |key, why: &str| {
+            Err(ConfigError::Invalid {
+                key,
+                why: why.to_owned(),
+            })
+        };
+        let plain = |id: &str| {
+            id.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        };
         if self.cluster_id.is_empty() || self.cluster_id.len() > 128 || !plain(&self.cluster_id) {
-            return refuse("clusterId", "it has 1 to 128 letters, digits, \"-\", \"_\" and \".\"");
+            return refuse(
+                "clusterId",
+                "it has 1 to 128 letters, digits, \"-\", \"_\" and \".\"",
+            );
         }
         if self.transfer.max_concurrent_parts == 0 {
             return refuse("transfer.maxConcurrentParts", "it is at least 1");
@@ -267,21 +292,31 @@ impl Config {
 
 impl IdentityConfig {
     fn check(&self) -> Result<(), ConfigError> {
-        let twelve_digits = self.account_id.len() == 12 && self.account_id.bytes().all(|b| b.is_ascii_digit());
+        let twelve_digits =
+            self.account_id.len() == 12 && self.account_id.bytes().all(|b| b.is_ascii_digit());
         if !twelve_digits {
             let why = "it is an AWS account id: 12 digits, quoted".to_owned();
-            return Err(ConfigError::Invalid { key: "identity.accountId", why });
+            return Err(ConfigError::Invalid {
+                key: "identity.accountId",
+                why,
+            });
         }
         if !self.principal_arn.starts_with("arn:") || self.principal_arn.split(':').count() < 6 {
             let why = "it is an ARN such as arn:aws:iam::999988887777:role/outbound".to_owned();
-            return Err(ConfigError::Invalid { key: "identity.principalArn", why });
+            return Err(ConfigError::Invalid {
+                key: "identity.principalArn",
+                why,
+            });
         }
         Ok(())
     }
 }
 
 fn bytes(key: &'static str, quantity: &Quantity) -> Result<u64, ConfigError> {
-    quantity.bytes().map_err(|error| ConfigError::Invalid { key, why: error.to_string() })
+    quantity.bytes().map_err(|error| ConfigError::Invalid {
+        key,
+        why: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -308,10 +343,19 @@ mod tests {
     fn what_can_not_be_is_refused_with_its_key() {
         for (text, key) in [
             ("clusterId: 'a b'", "clusterId"),
-            ("clusterId: a\ntransfer: {partSize: 1Mi}", "transfer.partSize"),
-            ("clusterId: a\ntransfer: {maxConcurrentParts: 0}", "transfer.maxConcurrentParts"),
+            (
+                "clusterId: a\ntransfer: {partSize: 1Mi}",
+                "transfer.partSize",
+            ),
+            (
+                "clusterId: a\ntransfer: {maxConcurrentParts: 0}",
+                "transfer.maxConcurrentParts",
+            ),
             ("clusterId: a\ntransfer: {memory: 1k}", "transfer.memory"),
-            ("clusterId: a\nidentity: {accountId: '1', principalArn: 'arn:aws:iam::1:root', region: r}", "identity.accountId"),
+            (
+                "clusterId: a\nidentity: {accountId: '1', principalArn: 'arn:aws:iam::1:root', region: r}",
+                "identity.accountId",
+            ),
         ] {
             let error = yaml::read::<Config>(text).unwrap().check().unwrap_err();
             assert!(error.to_string().contains(key), "{error}");

@@ -8,9 +8,9 @@
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
 //! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
-//! | `transfer` | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
-//! | `controllers` | the reconcilers; nothing of bytes | all of the above |
-//! | `runtime` | logs, signals, the Lease | `config` |
+//! | [`transfer`] | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
+//! | [`controllers`] | the reconcilers; nothing of bytes | all of the above |
+//! | [`runtime`] | logs, signals, the Lease | `config` |
 //! | [`cli`] | the commands | all |
 //!
 //! `tests/architecture.rs` holds this table against the code.
@@ -18,7 +18,10 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod controllers;
 pub mod plan;
+pub mod runtime;
 pub mod source;
 pub mod store;
+pub mod transfer;
 pub mod yaml;

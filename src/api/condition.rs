@@ -84,7 +84,12 @@ impl<'a> Conditions<'a> {
     /// Begins from the conditions in the object's status.
     #[must_use]
     pub const fn from(old: &'a [Condition], generation: i64, now: Timestamp) -> Self {
-        Self { old, new: Vec::new(), generation, now }
+        Self {
+            old,
+            new: Vec::new(),
+            generation,
+            now,
+        }
     }
 
     /// States the situation: Ready, and Reconciling or Stalled where they are true.
@@ -105,10 +110,21 @@ impl<'a> Conditions<'a> {
 
     /// States one condition.
     #[must_use]
-    pub fn set(mut self, type_: ConditionType, status: Status, reason: &str, message: &str) -> Self {
-        let unflipped = self.old.iter().find(|c| c.type_ == type_ && c.status == status);
-        let last_transition_time =
-            unflipped.map_or_else(|| time_text(self.now), |old| old.last_transition_time.clone());
+    pub fn set(
+        mut self,
+        type_: ConditionType,
+        status: Status,
+        reason: &str,
+        message: &str,
+    ) -> Self {
+        let unflipped = self
+            .old
+            .iter()
+            .find(|c| c.type_ == type_ && c.status == status);
+        let last_transition_time = unflipped.map_or_else(
+            || time_text(self.now),
+            |old| old.last_transition_time.clone(),
+        );
         self.new.push(Condition {
             type_,
             status,
@@ -123,7 +139,8 @@ impl<'a> Conditions<'a> {
     /// Keeps an old condition as it was, where there is one.
     #[must_use]
     pub fn keep(mut self, type_: ConditionType) -> Self {
-        self.new.extend(self.old.iter().filter(|c| c.type_ == type_).cloned());
+        self.new
+            .extend(self.old.iter().filter(|c| c.type_ == type_).cloned());
         self
     }
 
@@ -155,23 +172,39 @@ mod tests {
 
     #[test]
     fn a_transition_time_moves_only_on_a_flip() {
-        let first = Conditions::from(&[], 1, at(10)).situation(Situation::Working, "Verifying", "").finish();
-        let second = Conditions::from(&first, 2, at(20)).situation(Situation::Suspended, "Suspended", "").finish();
+        let first = Conditions::from(&[], 1, at(10))
+            .situation(Situation::Working, "Verifying", "")
+            .finish();
+        let second = Conditions::from(&first, 2, at(20))
+            .situation(Situation::Suspended, "Suspended", "")
+            .finish();
         assert_eq!(second[0].last_transition_time, "1970-01-01T00:00:10Z");
         assert_eq!(second[0].observed_generation, 2);
-        let third = Conditions::from(&second, 2, at(30)).situation(Situation::Done, "Verified", "").finish();
+        let third = Conditions::from(&second, 2, at(30))
+            .situation(Situation::Done, "Verified", "")
+            .finish();
         assert_eq!(third[0].last_transition_time, "1970-01-01T00:00:30Z");
     }
 
     #[test]
     fn ready_is_never_false_while_working() {
         for (situation, ready, beside) in [
-            (Situation::Working, Status::Unknown, Some(ConditionType::Reconciling)),
-            (Situation::NeedsSomebody, Status::False, Some(ConditionType::Stalled)),
+            (
+                Situation::Working,
+                Status::Unknown,
+                Some(ConditionType::Reconciling),
+            ),
+            (
+                Situation::NeedsSomebody,
+                Status::False,
+                Some(ConditionType::Stalled),
+            ),
             (Situation::Done, Status::True, None),
             (Situation::Suspended, Status::Unknown, None),
         ] {
-            let made = Conditions::from(&[], 1, at(0)).situation(situation, "Reason", "").finish();
+            let made = Conditions::from(&[], 1, at(0))
+                .situation(situation, "Reason", "")
+                .finish();
             assert_eq!(made[0].status, ready);
             assert_eq!(made.get(1).map(|c| c.type_), beside);
         }

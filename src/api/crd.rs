@@ -22,10 +22,16 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
 fn with_fresh_status(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut crd = strict(crd);
     for schema in root_schemas(&mut crd) {
-        let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+        let status = schema
+            .properties
+            .as_mut()
+            .and_then(|properties| properties.get_mut("status"));
         if let Some(status) = status {
             status.default = Some(JSON(json!({"observedGeneration": -1})));
-            let generation = status.properties.as_mut().and_then(|p| p.get_mut("observedGeneration"));
+            let generation = status
+                .properties
+                .as_mut()
+                .and_then(|p| p.get_mut("observedGeneration"));
             if let Some(generation) = generation {
                 generation.default = Some(JSON(json!(-1)));
             }
@@ -39,6 +45,14 @@ fn strict(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for schema in root_schemas(&mut crd) {
         visit(schema, &|schema| {
             schema.nullable = None;
+            // Rust's unsigned formats, which the apiserver doesn't know and warns of.
+            if schema
+                .format
+                .as_ref()
+                .is_some_and(|format| format.starts_with("uint"))
+            {
+                schema.format = None;
+            }
         });
     }
     crd
@@ -53,7 +67,11 @@ fn root_schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut
 
 fn visit(schema: &mut JSONSchemaProps, change: &dyn Fn(&mut JSONSchemaProps)) {
     change(schema);
-    for property in schema.properties.iter_mut().flat_map(std::collections::BTreeMap::values_mut) {
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(std::collections::BTreeMap::values_mut)
+    {
         visit(property, change);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {

@@ -92,7 +92,10 @@ pub struct OutboundDeliverySpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DestinationRef {
     /// The destination's name.
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
     pub name: String,
 }
 
@@ -112,13 +115,18 @@ pub struct VolumeSource {
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),
         validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a path has no \".\" or \"..\" segment: it can't leave the namespace's folder"),
+        validation = Rule::new("!self.matches('[^/][*][*]|[*][*][^/]')").message("\"**\" is a whole segment of the path: a/**/*.csv"),
         validation = rules::no_control_characters()
     )]
     pub path: String,
 
     /// Every file must have been still this long before anything is planned. Absent: not waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 32),
+        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")
+    )]
     pub min_age: Option<Duration>,
 }
 

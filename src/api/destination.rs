@@ -178,7 +178,10 @@ pub struct AccessKeyRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// The Secret's name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
     pub name: String,
 }
 
@@ -187,7 +190,11 @@ pub struct SecretRef {
 pub struct VerificationSpec {
     /// Time between proofs, with jitter: at least 1m. Absent: 1h. A delivery that succeeded counts as a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>", length(max = 32), regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    #[schemars(
+        with = "Option<String>",
+        length(max = 32),
+        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")
+    )]
     #[x_kube(
         validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('1m')").message("interval is at least 1m"),
         validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('8760h')").message("interval is at most 8760h, a year")
@@ -256,9 +263,10 @@ impl DestinationStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Effective {
-    /// The bucket's region.
+    /// The bucket's region, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
-    pub region: String,
+    pub region: Option<String>,
     /// Bytes in the largest object.
     #[schemars(range(min = 1))]
     pub split_size: i64,

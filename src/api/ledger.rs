@@ -129,7 +129,7 @@ pub struct LedgerSource {
 }
 
 /// A planned object and how far it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerObject {
     /// Its place in the delivery, from 1; 0 for the receipt.

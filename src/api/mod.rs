@@ -12,19 +12,21 @@ mod quantity;
 mod reason;
 mod rules;
 
-pub use condition::{Condition, Conditions, ConditionType, Situation, Status};
+pub use condition::{Condition, ConditionType, Conditions, Situation, Status};
 pub use crd::crds;
 pub use delivery::{
-    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, Format,
-    IfExists, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec,
-    VolumeSource,
+    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
+    DestinationRef, Format, IfExists, OutboundDelivery, OutboundDeliverySpec, Phase,
+    PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
-    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity, OutboundDestination,
-    OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef, VerificationSpec,
+    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity,
+    OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
+    VerificationSpec,
 };
 pub use ledger::{
-    IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger, OutboundLedgerSpec,
+    IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
+    OutboundLedgerSpec,
 };
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason};

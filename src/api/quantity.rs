@@ -30,7 +30,9 @@ impl Quantity {
     /// When it is no quantity, negative, a fraction of a byte, or over 2^63 - 1.
     pub fn bytes(&self) -> Result<u64, QuantityInvalid> {
         match self {
-            Self::Bytes(bytes) => u64::try_from(*bytes).map_err(|_| QuantityInvalid(bytes.to_string())),
+            Self::Bytes(bytes) => {
+                u64::try_from(*bytes).map_err(|_| QuantityInvalid(bytes.to_string()))
+            }
             Self::Text(text) => parse(text).ok_or_else(|| QuantityInvalid(text.clone())),
         }
     }
@@ -42,7 +44,9 @@ fn parse(text: &str) -> Option<u64> {
         return None;
     }
     let text = text.strip_prefix('+').unwrap_or(text);
-    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let number_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(number_end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
@@ -53,7 +57,11 @@ fn parse(text: &str) -> Option<u64> {
     let divisor = divisor.checked_mul(10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?)?;
     let scaled = digits.checked_mul(multiplier)?;
     let bytes = i64::try_from(scaled / divisor).ok()?;
-    scaled.is_multiple_of(divisor).then_some(bytes)?.try_into().ok()
+    scaled
+        .is_multiple_of(divisor)
+        .then_some(bytes)?
+        .try_into()
+        .ok()
 }
 
 fn scale(suffix: &str) -> Option<(u128, u128)> {
@@ -125,7 +133,19 @@ mod tests {
 
     #[test]
     fn what_is_no_whole_number_of_bytes_is_refused() {
-        for text in ["", "x", "1.5", "-1", "1500m", "1KB", "1.2.3", "9E9", "99999999999999999999", ".", "1e-3"] {
+        for text in [
+            "",
+            "x",
+            "1.5",
+            "-1",
+            "1500m",
+            "1KB",
+            "1.2.3",
+            "9E9",
+            "99999999999999999999",
+            ".",
+            "1e-3",
+        ] {
             assert_eq!(bytes(text), None, "{text}");
         }
         assert!(Quantity::Bytes(-1).bytes().is_err());

@@ -57,5 +57,7 @@ pub(super) fn immutable_optional(field: &str) -> Rule {
 }
 
 fn immutable_message(field: &str) -> String {
-    format!("{field} can't be changed, added or removed once a delivery exists; create another delivery")
+    format!(
+        "{field} can't be changed, added or removed once a delivery exists; create another delivery"
+    )
 }

@@ -35,5 +35,9 @@ fn render(output: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
         std::fs::write(&file, format!("{HEADER}{document}"))
             .map_err(|error| format!("{} can't be written: {error}", file.display()))?;
     }
-    Ok(if output.is_some() { String::new() } else { text })
+    Ok(if output.is_some() {
+        String::new()
+    } else {
+        text
+    })
 }

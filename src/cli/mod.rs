@@ -1,6 +1,7 @@
 //! The commands.
 
 mod crds;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Run { config: _ } => ExitCode::FAILURE,
+        Command::Run { config } => run::main(&config),
         Command::Crds { output } => crds::main(output.as_deref()),
     }
 }

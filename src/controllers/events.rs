@@ -4,8 +4,13 @@ use kube::Resource;
 use kube::runtime::events::{Event, EventType, Recorder};
 
 /// Publishes an Event on `object`. A lost Event is logged and never holds up the work.
-pub(crate) async fn publish<K>(recorder: &Recorder, object: &K, type_: EventType, reason: &str, note: &str)
-where
+pub(crate) async fn publish<K>(
+    recorder: &Recorder,
+    object: &K,
+    type_: EventType,
+    reason: &str,
+    note: &str,
+) where
     K: Resource<DynamicType = ()>,
 {
     let event = Event {

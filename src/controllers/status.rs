@@ -29,7 +29,8 @@ where
         "status": status,
     });
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch_status(&seen.name_any(), &parameters, &Patch::Apply(patch)).await
+    api.patch_status(&seen.name_any(), &parameters, &Patch::Apply(patch))
+        .await
 }
 
 /// Whether the apiserver said that the object changed since it was seen.

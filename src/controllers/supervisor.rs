@@ -46,7 +46,12 @@ struct Task<S, O> {
 impl<S, O> Task<S, O> {
     /// Whether it ended without an outcome: it panicked, or was ended where it stood.
     fn is_lost(&self) -> bool {
-        self.join.is_finished() && self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.join.is_finished()
+            && self
+                .outcome
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_none()
     }
 }
 
@@ -72,7 +77,13 @@ where
     /// A supervisor and the stream of objects whose tasks have news.
     pub(crate) fn new() -> (Self, UnboundedReceiver<R>) {
         let (trigger, triggers) = unbounded();
-        (Self { tasks: Mutex::new(HashMap::new()), trigger }, triggers)
+        (
+            Self {
+                tasks: Mutex::new(HashMap::new()),
+                trigger,
+            },
+            triggers,
+        )
     }
 
     /// Starts a task for `uid`, unless there is one that runs or whose outcome wasn't forgotten.
@@ -87,9 +98,26 @@ where
         let (report, state) = watch::channel(S::default());
         let stop = CancellationToken::new();
         let outcome = std::sync::Arc::new(Mutex::new(None));
-        let work = task(Handle { report, stop: stop.clone() });
-        let join = tokio::spawn(Self::follow(work, state.clone(), outcome.clone(), self.trigger.clone(), object));
-        tasks.insert(uid.to_owned(), Task { state, stop, outcome, join });
+        let work = task(Handle {
+            report,
+            stop: stop.clone(),
+        });
+        let join = tokio::spawn(Self::follow(
+            work,
+            state.clone(),
+            outcome.clone(),
+            self.trigger.clone(),
+            object,
+        ));
+        tasks.insert(
+            uid.to_owned(),
+            Task {
+                state,
+                stop,
+                outcome,
+                join,
+            },
+        );
     }
 
     /// Runs the work to its end; each piece of news, at most one a second, becomes a trigger.
@@ -121,8 +149,14 @@ where
     /// What is the case with the task for `uid`.
     pub(crate) fn standing(&self, uid: &str) -> Standing<S, O> {
         let tasks = self.tasks();
-        let Some(task) = tasks.get(uid) else { return Standing::Absent };
-        let outcome = task.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(task) = tasks.get(uid) else {
+            return Standing::Absent;
+        };
+        let outcome = task
+            .outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match outcome {
             Some(outcome) => Standing::Ended(outcome),
             None if task.is_lost() => Standing::Absent,
@@ -146,9 +180,20 @@ where
         });
     }
 
+    /// Triggers a reconcile of `object`, as if a task of its had news.
+    pub(crate) fn nudge(&self, object: R) {
+        // A closed channel means that the controller is shutting down.
+        drop(self.trigger.unbounded_send(object));
+    }
+
     /// Forgets the task for `uid`: one that still runs is ended where it stands.
     pub(crate) fn forget(&self, uid: &str) {
         self.tasks().remove(uid);
+    }
+
+    /// Ends the tasks of objects that `is_known` doesn't know any more.
+    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        self.tasks().retain(|uid, _| is_known(uid));
     }
 
     /// Stops all tasks and waits for their ends, at most `grace`.
@@ -162,7 +207,10 @@ where
             }
         };
         if tokio::time::timeout(grace, ends).await.is_err() {
-            tracing::warn!(?grace, "some work did not stop in time and is ended where it stands");
+            tracing::warn!(
+                ?grace,
+                "some work did not stop in time and is ended where it stands"
+            );
         }
     }
 

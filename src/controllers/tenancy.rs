@@ -2,7 +2,7 @@
 
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
 use crate::config::{BucketRule, Config};
-use crate::store::Endpoint;
+use crate::store::{Endpoint, PlainHttp};
 
 /// Why a destination may not be reached from its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,43 +27,94 @@ const CHECKS: [Check; 3] = [
 ///
 /// # Errors
 /// The first check that refuses.
-pub(crate) fn check(config: &Config, namespace: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
-    CHECKS.iter().try_for_each(|check| check(config, namespace, spec))
+pub(crate) fn check(
+    config: &Config,
+    namespace: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<(), Denied> {
+    CHECKS
+        .iter()
+        .try_for_each(|check| check(config, namespace, spec))
 }
 
-fn endpoint_is_listed(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
-    let Some(endpoint) = &spec.endpoint else { return Ok(()) };
+/// Whether `http://` may be named at all.
+pub(crate) const fn plain_http(config: &Config) -> PlainHttp {
+    if config.endpoints.allow_plain_http {
+        PlainHttp::Allowed
+    } else {
+        PlainHttp::Refused
+    }
+}
+
+fn endpoint_is_listed(
+    config: &Config,
+    _: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<(), Denied> {
+    let Some(endpoint) = &spec.endpoint else {
+        return Ok(());
+    };
     let deny = |why: &str| {
         let message = format!(
             "endpoint {endpoint:?} {why}; the operator's administrator must list it under endpoints.allow, \
              with exactly this scheme, host and port"
         );
-        Err(Denied { reason: DestinationReason::EndpointNotAllowed, message })
+        Err(Denied {
+            reason: DestinationReason::EndpointNotAllowed,
+            message,
+        })
     };
-    let Ok(wanted) = Endpoint::parse(endpoint) else { return deny("is not a scheme, host and port") };
-    if !wanted.is_https() && !config.endpoints.allow_plain_http {
-        return deny("is plain http, which the configuration forbids (endpoints.allowPlainHttp)");
+    let plain = plain_http(config);
+    let wanted = match Endpoint::parse(endpoint, plain) {
+        Ok(wanted) => wanted,
+        Err(error) => return deny(&format!("is refused: {error}")),
+    };
+    let mut listed = config
+        .endpoints
+        .allow
+        .iter()
+        .filter_map(|allowed| Endpoint::parse(allowed, plain).ok());
+    if listed.any(|allowed| allowed == wanted) {
+        Ok(())
+    } else {
+        deny("is not on the operator's allow-list")
     }
-    let listed = config.endpoints.allow.iter().filter_map(|allowed| Endpoint::parse(allowed).ok());
-    if listed.into_iter().any(|allowed| allowed == wanted) { Ok(()) } else { deny("is not on the operator's allow-list") }
 }
 
-fn identity_is_configured(config: &Config, _: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+fn identity_is_configured(
+    config: &Config,
+    _: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<(), Denied> {
     if spec.permission_mode != PermissionMode::CrossAccount || config.identity.is_some() {
         return Ok(());
     }
     let message = "the operator has no identity of its own, which CrossAccount signs with; its administrator must set \
                    identity in the configuration"
         .to_owned();
-    Err(Denied { reason: DestinationReason::BucketNotAllowed, message })
+    Err(Denied {
+        reason: DestinationReason::BucketNotAllowed,
+        message,
+    })
 }
 
-fn bucket_is_given(config: &Config, namespace: &str, spec: &OutboundDestinationSpec) -> Result<(), Denied> {
+fn bucket_is_given(
+    config: &Config,
+    namespace: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<(), Denied> {
     if spec.permission_mode != PermissionMode::CrossAccount {
         return Ok(());
     }
-    let rules = config.tenancy.iter().filter(|rule| rule.namespaces.iter().any(|glob| matches(glob, namespace)));
-    if rules.into_iter().flat_map(|rule| &rule.cross_account_buckets).any(|rule| gives(rule, spec)) {
+    let rules = config
+        .tenancy
+        .iter()
+        .filter(|rule| rule.namespaces.iter().any(|glob| matches(glob, namespace)));
+    if rules
+        .into_iter()
+        .flat_map(|rule| &rule.cross_account_buckets)
+        .any(|rule| gives(rule, spec))
+    {
         return Ok(());
     }
     let message = format!(
@@ -73,19 +124,29 @@ fn bucket_is_given(config: &Config, namespace: &str, spec: &OutboundDestinationS
         spec.bucket_owner.as_deref().unwrap_or("none"),
         spec.prefix.as_deref().unwrap_or(""),
     );
-    Err(Denied { reason: DestinationReason::BucketNotAllowed, message })
+    Err(Denied {
+        reason: DestinationReason::BucketNotAllowed,
+        message,
+    })
 }
 
 fn gives(rule: &BucketRule, spec: &OutboundDestinationSpec) -> bool {
     let prefix = spec.prefix.as_deref().unwrap_or("");
     matches(&rule.bucket, &spec.bucket)
-        && spec.bucket_owner.as_ref().is_some_and(|owner| rule.owners.contains(owner))
-        && rule.prefixes.iter().any(|allowed| prefix_covers(allowed, prefix))
+        && spec
+            .bucket_owner
+            .as_ref()
+            .is_some_and(|owner| rule.owners.contains(owner))
+        && rule
+            .prefixes
+            .iter()
+            .any(|allowed| prefix_covers(allowed, prefix))
 }
 
 /// A rule's prefix covers itself and what is below it; only one that is empty or ends in `/` has a below.
 fn prefix_covers(allowed: &str, prefix: &str) -> bool {
-    prefix == allowed || (allowed.is_empty() || allowed.ends_with('/')) && prefix.starts_with(allowed)
+    prefix == allowed
+        || (allowed.is_empty() || allowed.ends_with('/')) && prefix.starts_with(allowed)
 }
 
 /// `*` stands for any characters, `?` for one.
@@ -104,7 +165,9 @@ fn matches(glob: &str, name: &str) -> bool {
                 n += 1;
             }
             _ => {
-                let Some((at, taken)) = star else { return false };
+                let Some((at, taken)) = star else {
+                    return false;
+                };
                 star = Some((at, taken + 1));
                 g = at + 1;
                 n = taken + 1;
@@ -157,13 +220,29 @@ mod tests {
         }
         for (namespace, spec) in [
             ("finance", given),
-            ("marketing", cross_account("acme-other", "111111111111", "audience/")),
-            ("marketing", cross_account("acme-inbound", "333333333333", "audience/")),
-            ("marketing", cross_account("acme-inbound", "111111111111", "")),
-            ("marketing", cross_account("acme-inbound", "111111111111", "audiences/")),
+            (
+                "marketing",
+                cross_account("acme-other", "111111111111", "audience/"),
+            ),
+            (
+                "marketing",
+                cross_account("acme-inbound", "333333333333", "audience/"),
+            ),
+            (
+                "marketing",
+                cross_account("acme-inbound", "111111111111", ""),
+            ),
+            (
+                "marketing",
+                cross_account("acme-inbound", "111111111111", "audiences/"),
+            ),
         ] {
             let denied = check(&config(), namespace, &spec).unwrap_err();
-            assert_eq!(denied.reason, DestinationReason::BucketNotAllowed, "{namespace} {spec:?}");
+            assert_eq!(
+                denied.reason,
+                DestinationReason::BucketNotAllowed,
+                "{namespace} {spec:?}"
+            );
         }
     }
 
@@ -177,16 +256,33 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_allowed_exactly_or_not_at_all() {
-        assert_eq!(check(&config(), "any", &access_key("https://s3.example:9000")), Ok(()));
-        for endpoint in ["https://s3.example", "https://s3.example:9001", "http://s3.example:9000", "https://s3.example.org:9000"] {
+        assert_eq!(
+            check(&config(), "any", &access_key("https://s3.example:9000")),
+            Ok(())
+        );
+        for endpoint in [
+            "https://s3.example",
+            "https://s3.example:9001",
+            "http://s3.example:9000",
+            "https://s3.example.org:9000",
+        ] {
             let denied = check(&config(), "any", &access_key(endpoint)).unwrap_err();
-            assert_eq!(denied.reason, DestinationReason::EndpointNotAllowed, "{endpoint}");
+            assert_eq!(
+                denied.reason,
+                DestinationReason::EndpointNotAllowed,
+                "{endpoint}"
+            );
         }
     }
 
     #[test]
     fn globs_match_whole_names() {
-        assert!(matches("team-*", "team-a") && matches("*", "x") && matches("a?c", "abc") && matches("a*c*e", "abcde"));
+        assert!(
+            matches("team-*", "team-a")
+                && matches("*", "x")
+                && matches("a?c", "abc")
+                && matches("a*c*e", "abcde")
+        );
         assert!(!matches("team-*", "xteam-a") && !matches("a?c", "ac") && !matches("", "a"));
     }
 }

@@ -125,3 +125,33 @@ pub struct ObjectDigest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<Md5Digest>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crc_reads_what_it_writes() {
+        // "123456789" by the algorithm's published check value.
+        let crc = Crc64::new(0xae8b_1486_0a79_9888);
+        assert_eq!(crc.to_string(), "rosUhgp5mIg=");
+        assert_eq!("rosUhgp5mIg=".parse(), Ok(crc));
+        let json = serde_json::to_string(&crc).unwrap();
+        assert_eq!(serde_json::from_str::<Crc64>(&json).unwrap(), crc);
+        for wrong in ["", "rosUhgp5mIg", "AAAA", "rosUhgp5mIg=-1"] {
+            assert!(wrong.parse::<Crc64>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_md5_is_32_lower_case_digits() {
+        let mut bytes = [0; 16];
+        bytes[15] = 0xab;
+        let md5 = Md5Digest::new(bytes);
+        assert_eq!(md5.as_str(), "000000000000000000000000000000ab");
+        assert_eq!(Md5Digest::try_from(md5.as_str().to_owned()), Ok(md5));
+        for wrong in ["", "AB", &"A".repeat(32), &"a".repeat(33)] {
+            assert!(Md5Digest::try_from(wrong.to_string()).is_err(), "{wrong:?}");
+        }
+    }
+}

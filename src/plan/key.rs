@@ -129,3 +129,45 @@ impl fmt::Display for ObjectKey {
         write!(f, "{}", self.0.escape_debug())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_taken_verbatim_or_refused() {
+        for good in ["", "a/", "a/b c/é/", "..a/", ".a/"] {
+            assert_eq!(KeyPrefix::new(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "a", "/", "/a/", "a//", "./", "../", "a/../", "a/./", "a\u{7f}/",
+        ] {
+            assert!(KeyPrefix::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(KeyPrefix::new(format!("{}/", "a".repeat(511))).is_ok());
+        assert!(KeyPrefix::new(format!("{}/", "a".repeat(512))).is_err());
+    }
+
+    #[test]
+    fn keys_are_prefix_and_rendered_verbatim_or_refused() {
+        let prefix = KeyPrefix::new("p/").unwrap();
+        let key = ObjectKey::new(&prefix, "a b.csv").unwrap();
+        assert_eq!(
+            (key.as_str(), key.without(&prefix)),
+            ("p/a b.csv", "a b.csv")
+        );
+        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/..", "./a", "a\tb"] {
+            assert!(ObjectKey::new(&prefix, bad).is_err(), "{bad:?}");
+        }
+        assert!(ObjectKey::new(&prefix, &"é".repeat(511)).is_ok());
+        assert!(ObjectKey::new(&prefix, &"é".repeat(512)).is_err());
+    }
+
+    #[test]
+    fn messages_are_escaped() {
+        let refused = ObjectKey::new(&KeyPrefix::default(), "a\u{1b}[0m").unwrap_err();
+        assert!(!refused.to_string().contains('\u{1b}'), "{refused}");
+        let shown = ObjectKey::new(&KeyPrefix::default(), "a\"b").unwrap();
+        assert_eq!(shown.to_string(), "a\\\"b");
+    }
+}

@@ -8,17 +8,26 @@ mod key;
 mod limits;
 mod object;
 mod parts;
+mod planner;
+mod split;
+mod template;
 
-pub use digest::{Crc64, Md5Digest, ObjectDigest};
+pub use digest::{ChecksumInvalid, Crc64, Md5Digest, ObjectDigest};
 pub use key::{KeyInvalid, KeyPrefix, ObjectKey};
 pub use limits::{
     MAX_KEY_BYTES, MAX_OBJECTS, MAX_PART_SIZE, MAX_PARTS, MAX_SPLIT_SIZE, MIN_PART_SIZE, SplitSize,
     SplitSizeInvalid,
 };
-pub use object::{ByteRange, Fingerprint, Plan, PlanHash, PlannedObject, SourceFile};
+pub use object::{
+    ByteRange, Fingerprint, Plan, PlanHash, PlanHashInvalid, PlanInvalid, PlannedObject, SourceFile,
+};
 pub use parts::{Part, PartLayout, PartNumber};
+pub use planner::{KeyOwner, PlanError, PlanErrorKind, PlanRequest, plan};
+pub use split::{Boundary, Delimiter, DelimiterInvalid, SplitSpec};
+pub use template::{KeyTemplate, Names, ReceiptTemplate, TemplateInvalid, TimestampInvalid};
 
-/// Where a record ends, asked of a source by the planner.
+/// Where a record ends, asked of a source by the planner. The source knows the delimiter: it must be the
+/// one of the plan's [`SplitSpec`].
 pub trait Boundaries {
     /// The end of the last record that ends in `window` of the file `source` (an index into the
     /// plan's sources): the offset just behind its delimiter, with

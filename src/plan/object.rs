@@ -1,8 +1,13 @@
 //! A plan: which bytes of which files become which objects.
 
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::key::ObjectKey;
+use super::limits::{MAX_OBJECTS, MAX_SPLIT_SIZE};
 
 /// Bytes `offset .. offset + len`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,16 +61,77 @@ pub struct PlannedObject {
 }
 
 /// A hash over everything that decides which bytes land under which keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PlanHash(String);
 
+/// A text that isn't a [`PlanHash`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a plan's hash is 64 lower-case hexadecimal digits")]
+pub struct PlanHashInvalid;
+
 impl PlanHash {
-    /// The hash as lower-case hexadecimal digits.
+    /// The hash as 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl TryFrom<String> for PlanHash {
+    type Error = PlanHashInvalid;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if hex && text.len() == 64 {
+            Ok(Self(text))
+        } else {
+            Err(PlanHashInvalid)
+        }
+    }
+}
+
+impl From<PlanHash> for String {
+    fn from(hash: PlanHash) -> Self {
+        hash.0
+    }
+}
+
+impl std::fmt::Display for PlanHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why sources, objects and a receipt are no [`Plan`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanInvalid {
+    /// Over the limit.
+    #[error("{0} objects; at most {MAX_OBJECTS} are allowed")]
+    TooManyObjects(usize),
+    /// Paths that are equal or not in byte order.
+    #[error("the source {0:?} does not stand behind the one before it in byte order")]
+    SourceOrder(String),
+    /// A sequence number that isn't the object's place.
+    #[error("object number {expected} has the sequence number {found}")]
+    Sequence {
+        /// The place, from 1.
+        expected: usize,
+        /// What it carries.
+        found: u32,
+    },
+    /// Objects that don't cover their file from the first to the last byte, once and in order.
+    #[error("the objects do not cover the source {0:?} exactly")]
+    Coverage(String),
+    /// An object of a source that there isn't, or behind the last source.
+    #[error("object number {0} belongs to no source")]
+    NoSource(usize),
+    /// An object over the largest split.
+    #[error("object number {0} has more than {MAX_SPLIT_SIZE} bytes")]
+    TooLarge(usize),
+    /// One key twice.
+    #[error("the key {0} stands twice")]
+    KeyTwice(ObjectKey),
 }
 
 /// What a delivery writes: at most [`MAX_OBJECTS`](super::MAX_OBJECTS) objects and the receipt, no key twice.
@@ -77,6 +143,84 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Puts a plan together again, or the planner's result for the first time.
+    ///
+    /// # Errors
+    /// When what is promised of a plan doesn't hold: sources in byte order of distinct paths, objects
+    /// that cover them exactly and in order, none over the largest split, at most
+    /// [`MAX_OBJECTS`], no key twice.
+    pub fn restore(
+        sources: Vec<SourceFile>,
+        objects: Vec<PlannedObject>,
+        receipt: ObjectKey,
+    ) -> Result<Self, PlanInvalid> {
+        if objects.len() > MAX_OBJECTS {
+            return Err(PlanInvalid::TooManyObjects(objects.len()));
+        }
+        if let Some([_, late]) = sources
+            .array_windows()
+            .find(|[one, next]| one.path >= next.path)
+        {
+            return Err(PlanInvalid::SourceOrder(late.path.clone()));
+        }
+        check_coverage(&sources, &objects)?;
+        let mut keys = HashSet::from([&receipt]);
+        for (place, object) in (1..).zip(&objects) {
+            if u32::try_from(place) != Ok(object.sequence) {
+                return Err(PlanInvalid::Sequence {
+                    expected: place,
+                    found: object.sequence,
+                });
+            }
+            if object.range.len > MAX_SPLIT_SIZE {
+                return Err(PlanInvalid::TooLarge(place));
+            }
+            if !keys.insert(&object.key) {
+                return Err(PlanInvalid::KeyTwice(object.key.clone()));
+            }
+        }
+        Ok(Self {
+            sources,
+            objects,
+            receipt,
+        })
+    }
+
+    /// The hash over sources, their fingerprints, the ranges and all keys. Every text is preceded by
+    /// its length, every list by its count, so that no two plans are written alike.
+    #[must_use]
+    pub fn hash(&self) -> PlanHash {
+        let mut hasher = Sha256::new();
+        let mut text = |text: &str| {
+            hasher.update((text.len() as u64).to_be_bytes());
+            hasher.update(text);
+        };
+        text("outbound plan, version 1");
+        text(self.receipt.as_str());
+        hasher.update((self.sources.len() as u64).to_be_bytes());
+        for source in &self.sources {
+            hasher.update((source.path.len() as u64).to_be_bytes());
+            hasher.update(&source.path);
+            hasher.update(source.fingerprint.size.to_be_bytes());
+            hasher.update(source.fingerprint.mtime_ns.to_be_bytes());
+            hasher.update(source.fingerprint.ctime_ns.to_be_bytes());
+        }
+        hasher.update((self.objects.len() as u64).to_be_bytes());
+        for object in &self.objects {
+            hasher.update((object.source as u64).to_be_bytes());
+            hasher.update(object.range.offset.to_be_bytes());
+            hasher.update(object.range.len.to_be_bytes());
+            hasher.update((object.key.as_str().len() as u64).to_be_bytes());
+            hasher.update(object.key.as_str());
+        }
+        let mut hex = String::with_capacity(64);
+        for byte in hasher.finalize() {
+            // Writing to a String can't fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        PlanHash(hex)
+    }
+
     /// The files, in byte order of their paths.
     #[must_use]
     pub fn sources(&self) -> &[SourceFile] {
@@ -101,3 +245,38 @@ impl Plan {
         self.objects.iter().map(|object| object.range.len).sum()
     }
 }
+
+/// Every source, in order, is covered by its objects from the first byte to the last; an empty one by
+/// one empty object.
+fn check_coverage(sources: &[SourceFile], objects: &[PlannedObject]) -> Result<(), PlanInvalid> {
+    let mut rest = objects.iter().peekable();
+    for (index, source) in sources.iter().enumerate() {
+        let wrong = || PlanInvalid::Coverage(source.path.clone());
+        let size = source.fingerprint.size;
+        let first = rest.next_if(|object| object.source == index);
+        let mut end = first
+            .filter(|object| object.range.offset == 0)
+            .map(|object| object.range.len)
+            .ok_or_else(wrong)?;
+        if end == 0 && size > 0 {
+            return Err(wrong());
+        }
+        while let Some(object) = rest.next_if(|object| object.source == index) {
+            if object.range.offset != end || object.range.len == 0 {
+                return Err(wrong());
+            }
+            end = end.checked_add(object.range.len).ok_or_else(wrong)?;
+        }
+        if end != size {
+            return Err(wrong());
+        }
+    }
+    if rest.peek().is_some() {
+        return Err(PlanInvalid::NoSource(objects.len() - rest.count() + 1));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "object_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use super::limits::{MAX_PARTS, MIN_PART_SIZE};
+use super::limits::{MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE};
 use super::object::ByteRange;
 
 /// The number of a part, from 1 to [`MAX_PARTS`].
@@ -47,7 +47,8 @@ pub struct PartLayout {
 
 impl PartLayout {
     /// The layout for `object_len` bytes in parts of `part_size` bytes, which grow only where
-    /// [`MAX_PARTS`] wouldn't hold the object, and never fall under S3's minimum. An object of 10^12 bytes
+    /// [`MAX_PARTS`] wouldn't hold the object, and never fall under S3's minimum nor, for an object of
+    /// a [`Plan`](super::Plan), rise over its maximum. An object of 10^12 bytes
     /// (the largest split) needs parts of 10^8, far under S3's 5 GiB.
     #[must_use]
     pub fn new(object_len: u64, part_size: u64) -> Self {
@@ -84,5 +85,62 @@ impl PartLayout {
             };
             PartNumber::new(number).map(|number| Part { number, range })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::limits::{MAX_PART_SIZE, MAX_SPLIT_SIZE};
+
+    #[test]
+    fn the_largest_object_in_the_smallest_parts() {
+        let layout = PartLayout::new(MAX_SPLIT_SIZE, 1);
+        assert_eq!(layout.part_size(), 100_000_000);
+        assert_eq!(layout.count(), MAX_PARTS);
+        let empty: Vec<_> = PartLayout::new(0, 8 << 20).parts().collect();
+        let range = ByteRange { offset: 0, len: 0 };
+        let number = PartNumber::FIRST;
+        assert_eq!(empty, [Part { number, range }]);
+    }
+
+    #[test]
+    fn part_numbers_are_those_of_s3() {
+        assert_eq!(PartNumber::new(0), None);
+        assert_eq!(PartNumber::new(1), Some(PartNumber::FIRST));
+        assert_eq!(PartNumber::new(10_000).map(PartNumber::get), Some(10_000));
+        assert_eq!(PartNumber::new(10_001), None);
+        assert_eq!(PartNumber::new(65_537), None);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_cover_the_object(
+            len in prop_oneof![0..100_000_000_u64, 0..=MAX_SPLIT_SIZE],
+            part_size in prop_oneof![Just(0), 0..100_000_000_u64, any::<u64>()],
+        ) {
+            let layout = PartLayout::new(len, part_size);
+            let parts: Vec<_> = layout.parts().collect();
+            prop_assert_eq!(parts.len() as u64, layout.count());
+            prop_assert!(!parts.is_empty() && parts.len() as u64 <= MAX_PARTS);
+            let mut end = 0;
+            for (index, part) in parts.iter().enumerate() {
+                prop_assert_eq!(part.range.offset, end);
+                prop_assert_eq!(part.number.get() as usize, index + 1);
+                prop_assert!(part.range.len <= MAX_PART_SIZE);
+                if index + 1 < parts.len() {
+                    prop_assert!(part.range.len >= MIN_PART_SIZE);
+                    prop_assert_eq!(part.range.len, layout.part_size());
+                }
+                end = part.range.end();
+            }
+            prop_assert_eq!(end, len);
+            // The size that was asked for stays wherever S3 allows it.
+            if (MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part_size) && len.div_ceil(part_size) <= MAX_PARTS {
+                prop_assert_eq!(layout.part_size(), part_size);
+            }
+        }
     }
 }

@@ -1,93 +1,152 @@
-//! One destination's bucket: every S3 call that delivering makes, with our headers.
+//! One destination's bucket: where it is, how it is reached, and how its answers are understood.
+//! The calls themselves are in `calls`.
 
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use aws_sdk_s3::config::Builder;
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use aws_sdk_s3::types::ObjectCannedAcl;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+
+use super::endpoint::Endpoint;
 use super::error::StoreError;
-use super::target::Target;
-use super::types::{
-    CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
-};
-use crate::plan::{Crc64, ObjectKey, PartNumber};
+use super::names::Region;
+use super::target::{Acl, Target};
+use super::watch::{self, Overdue, Patience};
 
 /// A bucket that we can call. Cheap to clone. The SDK retries nothing: retrying is the caller's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Bucket {
-    client: aws_sdk_s3::Client,
-    target: std::sync::Arc<Target>,
+    pub(super) client: aws_sdk_s3::Client,
+    pub(super) target: Arc<Target>,
+    pub(super) transport: Transport,
+    pub(super) patience: Patience,
+}
+
+/// What protects a body on its way, which decides whether its bytes are hashed into the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// TLS protects the bytes and the checksum header; SHA-256 over them would cost more than all
+    /// else, so the payload goes unsigned.
+    Tls,
+    /// Only the signature ties the bytes to the request, so a buffer is signed. A stream isn't: its
+    /// hash would have to stand before its bytes, so they would be read twice. Its CRC64NVME is in a
+    /// signed header, so the store still refuses bytes that changed by accident.
+    Plain,
+}
+
+impl Transport {
+    pub(super) fn of(endpoint: Option<&Endpoint>) -> Self {
+        if endpoint.is_none_or(Endpoint::is_tls) {
+            Self::Tls
+        } else {
+            Self::Plain
+        }
+    }
 }
 
 impl Bucket {
+    pub(super) fn new(config: Builder, target: Target, transport: Transport) -> Self {
+        let client = aws_sdk_s3::Client::from_conf(config.build());
+        Self {
+            client,
+            target: Arc::new(target),
+            transport,
+            patience: Patience::default(),
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// CreateMultipartUpload with the ACL, metadata and CRC64NVME as full-object checksum.
-    pub async fn create_upload(
+    /// The same bucket, reached and signed for in another region.
+    #[must_use]
+    pub fn in_region(&self, region: Region) -> Self {
+        let sdk_region = aws_sdk_s3::config::Region::new(region.as_str().to_owned());
+        let config = self.client.config().to_builder().region(sdk_region).build();
+        let client = aws_sdk_s3::Client::from_conf(config);
+        let target = Arc::new(Target {
+            region,
+            ..Target::clone(&self.target)
+        });
+        Self {
+            client,
+            target,
+            ..*self
+        }
+    }
+
+    /// The same bucket, with another ACL on what is sent.
+    pub(super) fn with_acl(&self, acl: Acl) -> Self {
+        let target = Arc::new(Target {
+            acl,
+            ..Target::clone(&self.target)
+        });
+        Self {
+            client: self.client.clone(),
+            target,
+            ..*self
+        }
+    }
+
+    /// A call without a body.
+    pub(super) async fn answered<T, E>(
         &self,
-        key: &ObjectKey,
-        metadata: &ObjectMetadata,
-    ) -> Result<UploadId, StoreError> {
-        todo!("{key} {metadata:?} {:?}", self.client)
+        action: &'static str,
+        call: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        understood(action, watch::within(self.patience.answer, call).await)
     }
 
-    /// UploadPart with `crc64` (of this part) in a header; never SHA-256-signed over TLS.
-    pub async fn upload_part(
-        &self,
-        key: &ObjectKey,
-        upload: &UploadId,
-        number: PartNumber,
-        body: PartBody,
-        crc64: Crc64,
-    ) -> Result<UploadedPart, StoreError> {
-        todo!(
-            "{key} {upload} {number:?} {crc64} {}",
-            matches!(body, PartBody::Buffer(_))
-        )
+    pub(super) fn owner(&self) -> Option<String> {
+        self.target
+            .bucket_owner
+            .as_ref()
+            .map(|owner| owner.as_str().to_owned())
     }
 
-    /// All parts of an upload (paged). Called only to resume or to settle.
-    pub async fn list_parts(
-        &self,
-        key: &ObjectKey,
-        upload: &UploadId,
-    ) -> Result<Vec<StoredPart>, StoreError> {
-        todo!("{key} {upload}")
+    pub(super) fn canned_acl(&self) -> Option<ObjectCannedAcl> {
+        match self.target.acl {
+            Acl::BucketOwnerFullControl => Some(ObjectCannedAcl::BucketOwnerFullControl),
+            Acl::None => None,
+        }
     }
 
-    /// CompleteMultipartUpload with `If-None-Match: *`, the whole object's checksum and size.
-    pub async fn complete_upload(
-        &self,
-        key: &ObjectKey,
-        upload: &UploadId,
-        parts: &[UploadedPart],
-        crc64: Crc64,
-        bytes: u64,
-    ) -> Result<CompletedUpload, StoreError> {
-        todo!("{key} {upload} {parts:?} {crc64} {bytes}")
+    #[cfg(test)]
+    pub(super) fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
+}
 
-    /// AbortMultipartUpload. An upload that is gone already is an error with code `NoSuchUpload`.
-    pub async fn abort_upload(&self, key: &ObjectKey, upload: &UploadId) -> Result<(), StoreError> {
-        todo!("{key} {upload}")
+impl fmt::Debug for Bucket {
+    /// Where it is. The client's own Debug would print the access key's id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bucket")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
+}
 
-    /// PutObject with `If-None-Match: *` and the checksum in a header (read-back destinations only, where a lost answer
-    /// can be settled by [`Bucket::head`]).
-    pub async fn put_object(
-        &self,
-        key: &ObjectKey,
-        metadata: &ObjectMetadata,
-        body: PartBody,
-        crc64: Crc64,
-    ) -> Result<CompletedUpload, StoreError> {
-        todo!(
-            "{key} {metadata:?} {crc64} {}",
-            matches!(body, PartBody::Buffer(_))
-        )
-    }
-
-    /// HeadObject; `None` when nothing is there. Needs read-back.
-    pub async fn head(&self, key: &ObjectKey) -> Result<Option<HeldObject>, StoreError> {
-        todo!("{key}")
+/// What came of a call: the answer, the store's refusal, or silence.
+pub(super) fn understood<T, E>(
+    action: &'static str,
+    answer: Result<Result<T, SdkError<E, HttpResponse>>, Overdue>,
+) -> Result<T, StoreError>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(StoreError::from_sdk(action, &error)),
+        Err(Overdue(limit)) => Err(StoreError::overdue(action, limit)),
     }
 }

@@ -2,14 +2,36 @@
 //!
 //! Nothing outside this module sees a type of the AWS SDK.
 
+mod access;
+mod body;
 mod bucket;
+mod calls;
+mod client;
+mod credentials;
+mod endpoint;
 mod error;
+mod explain;
+mod grant;
+mod names;
+mod refusal;
 mod target;
+#[cfg(test)]
+mod testserver;
 mod types;
+mod watch;
 
+pub use access::{Caller, Proof, RegionSource, prove};
 pub use bucket::Bucket;
-pub use error::{ErrorClass, StoreError};
-pub use target::{Acl, Addressing, Endpoint, Target};
+pub use client::{AwsOptions, ClientFactory};
+pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};
+pub use endpoint::{Endpoint, EndpointInvalid, PlainHttp};
+pub use error::{ErrorClass, StoreError, code};
+pub use grant::{GrantRequest, bucket_policy, identity_policy};
+pub use names::{
+    AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
+};
+pub use refusal::Refusal;
+pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };

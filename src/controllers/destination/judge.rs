@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::memory::{Ending, Question};
 use crate::api::{
-    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, Effective, Grant, Identity, Situation,
-    Status,
+    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, Effective, Grant,
+    Identity, Situation, Status,
 };
 
 /// Unanswered proofs in a row that a verified destination takes before Ready flips.
@@ -19,6 +19,8 @@ const VERIFIED_TIME_AGE: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) struct Outcome {
     pub(crate) question: Question,
     pub(crate) secret_version: Option<String>,
+    /// The bucket's region, where the proof found it.
+    pub(crate) region: Option<String>,
     pub(crate) finding: Finding,
 }
 
@@ -52,21 +54,41 @@ pub(super) struct Facts {
 }
 
 /// The status of a destination that is held.
-pub(super) fn suspended(old: &DestinationStatus, facts: Facts, generation: i64, now: Timestamp) -> DestinationStatus {
+pub(super) fn suspended(
+    old: &DestinationStatus,
+    facts: Facts,
+    generation: i64,
+    now: Timestamp,
+) -> DestinationStatus {
     let message = "spec.suspend is set: no proofs are made and deliveries to this destination wait";
     let conditions = Conditions::from(&old.conditions, generation, now)
-        .situation(Situation::Suspended, DestinationReason::Suspended.as_str(), message)
+        .situation(
+            Situation::Suspended,
+            DestinationReason::Suspended.as_str(),
+            message,
+        )
         .keep(ConditionType::AccessVerified);
     with(old, facts, generation, conditions.finish())
 }
 
 /// The status while the first proof of a generation is under way.
-pub(super) fn verifying(old: &DestinationStatus, facts: Facts, generation: i64, now: Timestamp) -> DestinationStatus {
+pub(super) fn verifying(
+    old: &DestinationStatus,
+    facts: Facts,
+    generation: i64,
+    now: Timestamp,
+) -> DestinationStatus {
     let reason = DestinationReason::Verifying.as_str();
-    let message = "our access is being proved: an upload is created, one part sent, and the upload aborted";
+    let message =
+        "our access is being proved: an upload is created, one part sent, and the upload aborted";
     let conditions = Conditions::from(&old.conditions, generation, now)
         .situation(Situation::Working, reason, message)
-        .set(ConditionType::AccessVerified, Status::Unknown, reason, message);
+        .set(
+            ConditionType::AccessVerified,
+            Status::Unknown,
+            reason,
+            message,
+        );
     with(old, facts, generation, conditions.finish())
 }
 
@@ -95,40 +117,69 @@ pub(super) fn judged(
         Finding::Unanswered(..) if settled(old, generation) => old.conditions.clone(),
         Finding::Unanswered(reason, message) => conditions
             .situation(Situation::Working, reason.as_str(), message)
-            .set(ConditionType::AccessVerified, Status::Unknown, reason.as_str(), message)
+            .set(
+                ConditionType::AccessVerified,
+                Status::Unknown,
+                reason.as_str(),
+                message,
+            )
             .finish(),
     };
     let verified = matches!(outcome.finding, Finding::Verified);
     DestinationStatus {
-        last_verified_time: if verified { verified_time(old, generation, now) } else { old.last_verified_time.clone() },
+        last_verified_time: if verified {
+            verified_time(old, generation, now)
+        } else {
+            old.last_verified_time.clone()
+        },
         secret_version: outcome.secret_version.clone(),
         last_handled_request: outcome.question.request.clone(),
         ..with(old, facts, generation, conditions)
     }
 }
 
-fn stalled(conditions: Conditions<'_>, reason: DestinationReason, message: &str, access: Status) -> Vec<Condition> {
+fn stalled(
+    conditions: Conditions<'_>,
+    reason: DestinationReason,
+    message: &str,
+    access: Status,
+) -> Vec<Condition> {
     conditions
         .situation(Situation::NeedsSomebody, reason.as_str(), message)
-        .set(ConditionType::AccessVerified, access, reason.as_str(), message)
+        .set(
+            ConditionType::AccessVerified,
+            access,
+            reason.as_str(),
+            message,
+        )
         .finish()
 }
 
 /// Whether the old status is a result of this generation, which one lost answer doesn't take back.
 fn settled(old: &DestinationStatus, generation: i64) -> bool {
-    old.condition(ConditionType::Ready)
-        .is_some_and(|ready| ready.observed_generation == generation && ready.status != Status::Unknown)
+    old.condition(ConditionType::Ready).is_some_and(|ready| {
+        ready.observed_generation == generation && ready.status != Status::Unknown
+    })
 }
 
 fn verified_time(old: &DestinationStatus, generation: i64, now: Timestamp) -> Option<String> {
     let was_ready = settled(old, generation)
-        && old.condition(ConditionType::Ready).is_some_and(|ready| ready.status == Status::True);
-    let old_time: Option<Timestamp> = old.last_verified_time.as_ref().and_then(|text| text.parse().ok());
+        && old
+            .condition(ConditionType::Ready)
+            .is_some_and(|ready| ready.status == Status::True);
+    let old_time: Option<Timestamp> = old
+        .last_verified_time
+        .as_ref()
+        .and_then(|text| text.parse().ok());
     let fresh = old_time.is_some_and(|time| now.duration_since(time) < VERIFIED_TIME_AGE);
     if was_ready && fresh {
         return old.last_verified_time.clone();
     }
-    Some(Timestamp::from_second(now.as_second()).unwrap_or(now).to_string())
+    Some(
+        Timestamp::from_second(now.as_second())
+            .unwrap_or(now)
+            .to_string(),
+    )
 }
 
 fn with(
@@ -156,15 +207,32 @@ mod tests {
     }
 
     fn outcome(finding: Finding) -> Outcome {
-        Outcome { question: Question { generation: 1, request: None }, secret_version: None, finding }
+        Outcome {
+            question: Question {
+                generation: 1,
+                request: None,
+            },
+            secret_version: None,
+            region: None,
+            finding,
+        }
     }
 
     fn verified(old: &DestinationStatus, now: i64) -> DestinationStatus {
-        judged(old, Facts::default(), &outcome(Finding::Verified), 0, at(now))
+        judged(
+            old,
+            Facts::default(),
+            &outcome(Finding::Verified),
+            0,
+            at(now),
+        )
     }
 
     fn unanswered(old: &DestinationStatus, count: u32, now: i64) -> DestinationStatus {
-        let finding = Finding::Unanswered(DestinationReason::EndpointUnreachable, "no connection".into());
+        let finding = Finding::Unanswered(
+            DestinationReason::EndpointUnreachable,
+            "no connection".into(),
+        );
         judged(old, Facts::default(), &outcome(finding), count, at(now))
     }
 
@@ -179,15 +247,24 @@ mod tests {
         assert_eq!(ready(&first), (Status::True, "Verified"));
         assert_eq!(unanswered(&first, 1, 10), first);
         assert_eq!(unanswered(&first, 2, 20), first);
-        assert_eq!(ready(&unanswered(&first, 3, 30)), (Status::False, "EndpointUnreachable"));
+        assert_eq!(
+            ready(&unanswered(&first, 3, 30)),
+            (Status::False, "EndpointUnreachable")
+        );
     }
 
     #[test]
     fn a_fresh_destination_says_what_it_waits_for() {
         let fresh = verifying(&DestinationStatus::default(), Facts::default(), 1, at(0));
         assert_eq!(ready(&fresh), (Status::Unknown, "Verifying"));
-        assert_eq!(ready(&unanswered(&fresh, 1, 1)), (Status::Unknown, "EndpointUnreachable"));
-        assert_eq!(ready(&unanswered(&fresh, 3, 1)), (Status::False, "EndpointUnreachable"));
+        assert_eq!(
+            ready(&unanswered(&fresh, 1, 1)),
+            (Status::Unknown, "EndpointUnreachable")
+        );
+        assert_eq!(
+            ready(&unanswered(&fresh, 3, 1)),
+            (Status::False, "EndpointUnreachable")
+        );
     }
 
     #[test]
@@ -195,18 +272,30 @@ mod tests {
         let first = verified(&DestinationStatus::default(), 0);
         assert_eq!(verified(&first, 3599), first);
         let later = verified(&first, 3601);
-        assert_eq!(later.last_verified_time.as_deref(), Some("1970-01-01T01:00:01Z"));
+        assert_eq!(
+            later.last_verified_time.as_deref(),
+            Some("1970-01-01T01:00:01Z")
+        );
         assert_eq!(later.conditions, first.conditions);
     }
 
     #[test]
     fn a_refusal_stalls_and_a_repair_clears_it() {
         let finding = Finding::Refused(DestinationReason::AccessDenied, "s3:PutObject".into());
-        let refused = judged(&DestinationStatus::default(), Facts::default(), &outcome(finding), 0, at(0));
+        let refused = judged(
+            &DestinationStatus::default(),
+            Facts::default(),
+            &outcome(finding),
+            0,
+            at(0),
+        );
         assert_eq!(ready(&refused), (Status::False, "AccessDenied"));
         assert!(refused.condition(ConditionType::Stalled).is_some());
         let repaired = verified(&refused, 60);
         assert!(repaired.condition(ConditionType::Stalled).is_none());
-        assert_eq!(repaired.last_verified_time.as_deref(), Some("1970-01-01T00:01:00Z"));
+        assert_eq!(
+            repaired.last_verified_time.as_deref(),
+            Some("1970-01-01T00:01:00Z")
+        );
     }
 }

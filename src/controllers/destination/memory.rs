@@ -49,21 +49,36 @@ impl Memory {
     /// How long until a proof of `question` is due; `None` when nothing is remembered of that question.
     pub(crate) fn due_in(&self, uid: &str, question: &Question, now: Instant) -> Option<Duration> {
         let entries = self.entries();
-        let entry = entries.get(uid).filter(|entry| entry.question == *question)?;
+        let entry = entries
+            .get(uid)
+            .filter(|entry| entry.question == *question)?;
         Some(entry.due?.saturating_duration_since(now))
     }
 
     /// Remembers that `question` was answered before this process began; the next proof is due in `pause`.
-    pub(crate) fn adopt(&self, uid: &str, question: Question, secret_version: Option<String>, pause: Duration) {
+    pub(crate) fn adopt(
+        &self,
+        uid: &str,
+        question: Question,
+        secret_version: Option<String>,
+        pause: Duration,
+    ) {
         let due = Some(Instant::now() + pause);
-        let entry = Entry { question, secret_version, due, ..Entry::default() };
+        let entry = Entry {
+            question,
+            secret_version,
+            due,
+            ..Entry::default()
+        };
         self.entries().insert(uid.to_owned(), entry);
     }
 
     /// How many proofs in a row would be unanswered if one that ends now were.
     pub(crate) fn unanswered_with_this(&self, uid: &str, question: &Question) -> u32 {
         let entries = self.entries();
-        let before = entries.get(uid).filter(|entry| entry.question.generation == question.generation);
+        let before = entries
+            .get(uid)
+            .filter(|entry| entry.question.generation == question.generation);
         before.map_or(1, |entry| entry.unanswered + 1)
     }
 
@@ -84,8 +99,16 @@ impl Memory {
         }
         entry.question = question.clone();
         entry.secret_version = secret_version;
-        entry.unanswered = if ending == Ending::Unanswered { entry.unanswered + 1 } else { 0 };
-        entry.failed = if ending == Ending::Verified { 0 } else { entry.failed + 1 };
+        entry.unanswered = if ending == Ending::Unanswered {
+            entry.unanswered + 1
+        } else {
+            0
+        };
+        entry.failed = if ending == Ending::Verified {
+            0
+        } else {
+            entry.failed + 1
+        };
         let pause = match ending {
             Ending::Verified => jittered(interval),
             Ending::Refused | Ending::Unanswered => jittered(backoff(entry.failed, interval)),
@@ -111,12 +134,19 @@ impl Memory {
 
     /// The Secret's version that the last proof used.
     pub(crate) fn secret_version(&self, uid: &str) -> Option<String> {
-        self.entries().get(uid).and_then(|entry| entry.secret_version.clone())
+        self.entries()
+            .get(uid)
+            .and_then(|entry| entry.secret_version.clone())
     }
 
     /// Forgets a destination that is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.entries().remove(uid);
+    }
+
+    /// Keeps only the destinations that `is_known` knows.
+    pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
+        self.entries().retain(|uid, _| is_known(uid));
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -125,7 +155,9 @@ impl Memory {
 }
 
 fn backoff(failed: u32, limit: Duration) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << (failed.max(1) - 1).min(16)).min(limit)
+    FIRST_PAUSE
+        .saturating_mul(1 << (failed.max(1) - 1).min(16))
+        .min(limit)
 }
 
 /// Up to a tenth less, so that destinations created together don't stay together.
@@ -140,7 +172,10 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn question(generation: i64) -> Question {
-        Question { generation, request: None }
+        Question {
+            generation,
+            request: None,
+        }
     }
 
     #[test]
@@ -162,7 +197,10 @@ mod tests {
         memory.ended("u", &question(1), None, Ending::Verified, HOUR);
         assert!(memory.due_in("u", &question(1), Instant::now()).is_some());
         assert_eq!(memory.due_in("u", &question(2), Instant::now()), None);
-        let requested = Question { generation: 1, request: Some("now".into()) };
+        let requested = Question {
+            generation: 1,
+            request: Some("now".into()),
+        };
         assert_eq!(memory.due_in("u", &requested, Instant::now()), None);
     }
 

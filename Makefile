@@ -1,0 +1,26 @@
+# The project's habits. `make` alone lists them.
+CARGO ?= cargo
+# The scripts build too.
+export CARGO
+
+.PHONY: help build test lint generate demo
+.DEFAULT_GOAL := help
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Builds the operator (target/debug/outbound-operator, the profile that tests and demo share)
+	$(CARGO) build --locked
+
+test: ## Runs every test, against a real control plane and a real S3 server
+	tests/tools/build
+	$(CARGO) test --locked
+
+lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
+	hack/lint
+
+generate: ## Writes crds/ from the types
+	$(CARGO) run --quiet --locked -- crds --output crds
+
+demo: ## The quickstart on this machine, from nothing to both deliveries Complete; KEEP=1 stops before the clean-up
+	examples/quickstart/demo

@@ -1,0 +1,127 @@
+//! From a destination to a bucket that can be called: tenancy first, then credentials, never one mode's for
+//! the other's.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt as _};
+
+use super::context::Context;
+use super::tenancy;
+use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
+use crate::store::{AccessKey, AccessKeyInvalid, Bucket, Target};
+
+/// A bucket and the version of the Secret whose key it signs with.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) bucket: Bucket,
+    pub(crate) secret_version: Option<String>,
+}
+
+/// Why there is no bucket to call.
+#[derive(Clone, Debug)]
+pub(crate) enum NoConnection {
+    /// Somebody must act.
+    Refused {
+        reason: DestinationReason,
+        message: String,
+        secret_version: Option<String>,
+    },
+    /// The apiserver could not be asked.
+    Unanswered {
+        reason: DestinationReason,
+        message: String,
+    },
+}
+
+/// Connects to `target` as `spec` says, for `namespace`.
+///
+/// # Errors
+/// When the configuration doesn't allow it, or the credentials aren't there or can't be.
+pub(crate) async fn connect(
+    context: &Context,
+    namespace: &str,
+    spec: &OutboundDestinationSpec,
+    target: Target,
+) -> Result<Connection, NoConnection> {
+    tenancy::check(&context.config, namespace, spec).map_err(|denied| NoConnection::Refused {
+        reason: denied.reason,
+        message: denied.message,
+        secret_version: None,
+    })?;
+    match spec.permission_mode {
+        PermissionMode::AccessKey => {
+            let name = spec
+                .access_key
+                .as_ref()
+                .map(|key| key.secret_ref.name.as_str())
+                .unwrap_or_default();
+            let (key, secret_version) = access_key(context, namespace, name).await?;
+            let bucket = context.factory.with_access_key(target, &key);
+            Ok(Connection {
+                bucket,
+                secret_version,
+            })
+        }
+        PermissionMode::CrossAccount => own_identity(context, target),
+    }
+}
+
+fn own_identity(context: &Context, target: Target) -> Result<Connection, NoConnection> {
+    let refused = |message: String| NoConnection::Refused {
+        reason: DestinationReason::BucketNotAllowed,
+        message,
+        secret_version: None,
+    };
+    let identity = context.identity.as_ref().ok_or_else(|| {
+        refused("the operator found no credentials of its own (IRSA, Pod Identity or environment); its administrator must provide them".to_owned())
+    })?;
+    let target = target
+        .try_into()
+        .map_err(|error: crate::store::NotOnAws| refused(error.to_string()))?;
+    Ok(Connection {
+        bucket: context.factory.with_own_identity(target, identity),
+        secret_version: None,
+    })
+}
+
+async fn access_key(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<(AccessKey, Option<String>), NoConnection> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let found = secrets.get_opt(name).await.map_err(|error| NoConnection::Unanswered {
+        reason: DestinationReason::SecretNotFound,
+        message: format!("Secret {name} could not be read: {error}; the operator needs get on Secrets in {namespace}"),
+    })?;
+    let Some(secret) = found else {
+        return Err(NoConnection::Refused {
+            reason: DestinationReason::SecretNotFound,
+            message: format!(
+                "there is no Secret {name} in namespace {namespace}; create it with the keys accessKeyId and secretAccessKey"
+            ),
+            secret_version: None,
+        });
+    };
+    let secret_version = secret.resource_version();
+    let data = secret.data.unwrap_or_default();
+    let value = |key: &str| data.get(key).map(|value| value.0.as_slice());
+    let key = AccessKey::new(
+        value("accessKeyId"),
+        value("secretAccessKey"),
+        value("sessionToken"),
+    );
+    key.map(|key| (key, secret_version.clone()))
+        .map_err(|error| {
+            let reason = match error {
+                AccessKeyInvalid::Missing(_) => DestinationReason::SecretKeyMissing,
+                AccessKeyInvalid::Malformed(..) => DestinationReason::SecretInvalid,
+            };
+            let message =
+                format!("Secret {name}: {error}; whoever keeps the Secret must correct it");
+            NoConnection::Refused {
+                reason,
+                message,
+                secret_version,
+            }
+        })
+}

@@ -1,0 +1,126 @@
+//! What every reconcile may use.
+
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Client, ResourceExt as _};
+
+use super::buckets::Buckets;
+use super::delivery::{Cleanups, Runs};
+use super::destination::{Memory, Proofs};
+use crate::api::OutboundDestination;
+use crate::config::Config;
+use crate::store::{ClientFactory, OwnIdentity};
+use crate::transfer::Resources;
+
+/// Progress writes a second, over all deliveries.
+const PROGRESS_WRITES: u32 = 5;
+
+/// What all watched namespaces share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    pub(crate) config: Arc<Config>,
+    pub(crate) factory: ClientFactory,
+    /// Who we are to customers; `None` when the configuration names nobody.
+    pub(crate) identity: Option<OwnIdentity>,
+    pub(crate) resources: Resources,
+    pub(crate) recorder: Recorder,
+    pub(crate) progress_turns: Arc<Turns>,
+}
+
+/// What every reconcile of one watch may use.
+pub(crate) struct Context {
+    pub(crate) shared: Shared,
+    pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
+    /// The Secrets' versions, where they are watched.
+    pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
+    pub(crate) memory: Memory,
+    pub(crate) buckets: Buckets,
+    pub(crate) proofs: Proofs,
+    pub(crate) runs: Runs,
+    pub(crate) cleanups: Cleanups,
+}
+
+impl std::ops::Deref for Context {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Context {
+    /// The destination of that name, as the watch last saw it.
+    pub(crate) fn destination(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<DeserializeGuard<OutboundDestination>>> {
+        self.destinations
+            .get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// Whether the watched Secret of an access key is another than the one that was proved with.
+    pub(crate) fn secret_changed(
+        &self,
+        destination: &OutboundDestination,
+        proved: Option<&str>,
+    ) -> bool {
+        let Some(secrets) = &self.secrets else {
+            return false;
+        };
+        let Some(key) = &destination.spec.access_key else {
+            return false;
+        };
+        let namespace = destination.namespace().unwrap_or_default();
+        let found = secrets.get(&ObjectRef::new(&key.secret_ref.name).within(&namespace));
+        found
+            .and_then(|secret| secret.resource_version())
+            .as_deref()
+            != proved
+    }
+}
+
+/// A bound on how often something happens, shared by all who do it.
+#[derive(Debug)]
+pub(crate) struct Turns(Mutex<Instant>);
+
+impl Turns {
+    /// The turns for progress writes.
+    pub(crate) fn for_progress() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    /// Takes a turn, or says how long until the next.
+    pub(crate) fn take(&self) -> Result<(), Duration> {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if *next > now {
+            return Err(*next - now);
+        }
+        *next = now + Duration::from_secs(1) / PROGRESS_WRITES;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_turn_waits() {
+        let turns = Turns::for_progress();
+        assert!(turns.take().is_ok());
+        assert!(
+            turns
+                .take()
+                .is_err_and(|wait| wait <= Duration::from_millis(200))
+        );
+    }
+}

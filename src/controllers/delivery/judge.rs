@@ -1,0 +1,365 @@
+//! From where a delivery stands to what its status says: pure.
+
+use jiff::Timestamp;
+
+use crate::api::{
+    Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason,
+    DeliveryReceipt, DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
+};
+
+/// Objects that a status lists; the receipt has all.
+const MAX_LISTED: usize = 100;
+
+/// Bytes of keys and checksums that a status lists, so that it stays far under 64 KiB.
+const MAX_LISTED_BYTES: usize = 24 << 10;
+
+/// What a running delivery reports, and what stays known after it ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Report {
+    pub(crate) stage: Stage,
+    /// The mode that the run writes in.
+    pub(crate) mode: Option<PermissionMode>,
+    pub(crate) destination: Option<PlannedDestination>,
+    pub(crate) progress: Option<DeliveryProgress>,
+    pub(crate) attempts: u32,
+    pub(crate) last_error: Option<String>,
+}
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The source is scanned and the cuts are found.
+    #[default]
+    Planning,
+    /// Objects are sent.
+    Uploading,
+    /// All objects are there; the receipt is on its way.
+    Finalizing,
+}
+
+/// Everything was delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivered {
+    pub(crate) reason: DeliveryReason,
+    pub(crate) objects: Vec<DeliveredObject>,
+    pub(crate) receipt: DeliveryReceipt,
+    pub(crate) at: Timestamp,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Debug)]
+pub(crate) enum Verdict {
+    /// Work is under way.
+    Working,
+    /// It goes on by itself once something else is the case.
+    Waiting(DeliveryReason, String),
+    /// Somebody must act; then it goes on.
+    Stalled(DeliveryReason, String),
+    /// It is held on purpose.
+    Suspended(String),
+    /// It ended without delivering.
+    Failed(DeliveryReason, String),
+    /// It ended, and all is there.
+    Delivered(Box<Delivered>),
+}
+
+/// What a status is made from.
+pub(crate) struct Facts<'a> {
+    pub(crate) old: &'a DeliveryStatus,
+    pub(crate) generation: i64,
+    /// The value of `outbound.dev/requestedAt` that this status answers.
+    pub(crate) request: Option<String>,
+    pub(crate) report: Option<&'a Report>,
+    pub(crate) now: Timestamp,
+}
+
+/// The status that says where the delivery stands.
+pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
+    let old = facts.old;
+    let stage = facts.report.map(|report| report.stage).unwrap_or_default();
+    let begun = facts.report.is_some() || old.start_time.is_some();
+    let mut status = DeliveryStatus {
+        observed_generation: facts.generation,
+        phase: Some(phase(verdict, stage)),
+        conditions: conditions(facts, verdict, stage),
+        start_time: old
+            .start_time
+            .clone()
+            .or_else(|| begun.then(|| seconds(facts.now))),
+        last_handled_request: facts.request.clone(),
+        ..old.clone()
+    };
+    if let Some(report) = facts.report {
+        add_report(&mut status, report);
+    }
+    if let Verdict::Delivered(delivered) = verdict {
+        add_delivered(&mut status, delivered);
+    }
+    status
+}
+
+fn add_report(status: &mut DeliveryStatus, report: &Report) {
+    status.destination = report
+        .destination
+        .clone()
+        .or_else(|| status.destination.take());
+    status.progress = report.progress.clone().or_else(|| status.progress.take());
+    status.attempts = i32::try_from(report.attempts)
+        .ok()
+        .filter(|attempts| *attempts > 0);
+    status.last_error = report
+        .last_error
+        .as_ref()
+        .map(|error| error.chars().take(1000).collect());
+}
+
+fn add_delivered(status: &mut DeliveryStatus, delivered: &Delivered) {
+    let listed = listed(&delivered.objects);
+    let omitted = delivered.objects.len() - listed;
+    status.objects = delivered.objects[..listed].to_vec();
+    status.objects_omitted = i64::try_from(omitted).ok().filter(|omitted| *omitted > 0);
+    status.receipt = Some(delivered.receipt.clone());
+    status.completion_time = Some(seconds(delivered.at));
+    status.attempts = None;
+    status.last_error = None;
+    if let Some(progress) = &mut status.progress {
+        progress.bytes_done = progress.bytes_total;
+        progress.objects_done = progress.objects_total;
+        progress.percent = 100;
+    }
+}
+
+/// How many objects fit the list's bounds.
+fn listed(objects: &[DeliveredObject]) -> usize {
+    let mut bytes = 0;
+    let fitting = objects.iter().take(MAX_LISTED).take_while(|object| {
+        // Field names, two numbers and punctuation take about 64 bytes.
+        bytes += object.key.len() + object.checksum.len() + 64;
+        bytes <= MAX_LISTED_BYTES
+    });
+    fitting.count()
+}
+
+const fn phase(verdict: &Verdict, stage: Stage) -> Phase {
+    match verdict {
+        Verdict::Working => match stage {
+            Stage::Planning => Phase::Planning,
+            Stage::Uploading => Phase::Uploading,
+            Stage::Finalizing => Phase::Finalizing,
+        },
+        Verdict::Waiting(..) | Verdict::Stalled(..) => Phase::Pending,
+        Verdict::Suspended(_) => Phase::Suspended,
+        Verdict::Failed(..) => Phase::Failed,
+        Verdict::Delivered(_) => Phase::Complete,
+    }
+}
+
+fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Condition> {
+    let conditions = Conditions::from(&facts.old.conditions, facts.generation, facts.now);
+    match verdict {
+        Verdict::Working => {
+            let (reason, message) = match stage {
+                Stage::Planning => (
+                    DeliveryReason::Planning,
+                    "the source is being read for where to cut",
+                ),
+                Stage::Uploading => (DeliveryReason::Uploading, "objects are being sent"),
+                Stage::Finalizing => (
+                    DeliveryReason::Uploading,
+                    "all objects are there; the receipt is being sent",
+                ),
+            };
+            conditions.situation(Situation::Working, reason.as_str(), message)
+        }
+        Verdict::Waiting(reason, message) => {
+            conditions.situation(Situation::Working, reason.as_str(), message)
+        }
+        Verdict::Stalled(reason, message) => {
+            conditions.situation(Situation::NeedsSomebody, reason.as_str(), message)
+        }
+        Verdict::Suspended(message) => conditions.situation(
+            Situation::Suspended,
+            DeliveryReason::Suspended.as_str(),
+            message,
+        ),
+        Verdict::Failed(reason, message) => conditions
+            .situation(Situation::NeedsSomebody, reason.as_str(), message)
+            .set(
+                ConditionType::Failed,
+                Status::True,
+                reason.as_str(),
+                message,
+            ),
+        Verdict::Delivered(delivered) => {
+            let reason = delivered.reason.as_str();
+            let message = match delivered.reason {
+                DeliveryReason::AlreadyDelivered => {
+                    "every object was there already, with our token"
+                }
+                _ => "every object is there and verified, and the receipt is written",
+            };
+            conditions.situation(Situation::Done, reason, message).set(
+                ConditionType::Complete,
+                Status::True,
+                reason,
+                message,
+            )
+        }
+    }
+    .finish()
+}
+
+/// Whether two statuses differ in progress alone, which may wait for its turn to be written.
+pub(crate) fn differ_in_progress_alone(old: &DeliveryStatus, new: &DeliveryStatus) -> bool {
+    let without_progress = DeliveryStatus {
+        progress: new.progress.clone(),
+        ..old.clone()
+    };
+    old != new && without_progress == *new && old.progress.is_some()
+}
+
+fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(old: &DeliveryStatus, verdict: &Verdict, report: Option<&Report>) -> DeliveryStatus {
+        let facts = Facts {
+            old,
+            generation: 1,
+            request: None,
+            report,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        status(&facts, verdict)
+    }
+
+    fn ready(status: &DeliveryStatus) -> (Status, &str) {
+        let ready = status.condition(ConditionType::Ready).unwrap();
+        (ready.status, ready.reason.as_str())
+    }
+
+    fn object(index: usize, key_length: usize) -> DeliveredObject {
+        let key = format!("{index:0key_length$}");
+        DeliveredObject {
+            key,
+            bytes: 1,
+            lines: 1,
+            checksum: "AAAAAAAAAAA=".into(),
+        }
+    }
+
+    fn delivered(objects: Vec<DeliveredObject>) -> Verdict {
+        Verdict::Delivered(Box::new(Delivered {
+            reason: DeliveryReason::Delivered,
+            objects,
+            receipt: DeliveryReceipt {
+                key: "d.info".into(),
+                checksum: "AAAAAAAAAAA=".into(),
+            },
+            at: Timestamp::UNIX_EPOCH,
+        }))
+    }
+
+    #[test]
+    fn each_verdict_has_its_phase_and_conditions() {
+        let fresh = DeliveryStatus::default();
+        let waiting = Verdict::Waiting(DeliveryReason::DestinationNotReady, "no".into());
+        let stalled = Verdict::Stalled(DeliveryReason::DestinationChanged, "no".into());
+        let failed = Verdict::Failed(DeliveryReason::SourceEmpty, "no".into());
+        for (verdict, phase, status, reason) in [
+            (
+                Verdict::Working,
+                Phase::Planning,
+                Status::Unknown,
+                "Planning",
+            ),
+            (
+                waiting,
+                Phase::Pending,
+                Status::Unknown,
+                "DestinationNotReady",
+            ),
+            (stalled, Phase::Pending, Status::False, "DestinationChanged"),
+            (
+                Verdict::Suspended(String::new()),
+                Phase::Suspended,
+                Status::Unknown,
+                "Suspended",
+            ),
+            (failed, Phase::Failed, Status::False, "SourceEmpty"),
+            (
+                delivered(vec![]),
+                Phase::Complete,
+                Status::True,
+                "Delivered",
+            ),
+        ] {
+            let status_made = made(&fresh, &verdict, None);
+            assert_eq!(status_made.phase, Some(phase));
+            assert_eq!(ready(&status_made), (status, reason));
+        }
+    }
+
+    #[test]
+    fn failed_and_complete_are_true_only_at_the_end() {
+        let failed = made(
+            &DeliveryStatus::default(),
+            &Verdict::Failed(DeliveryReason::SourceEmpty, "no".into()),
+            None,
+        );
+        assert!(failed.condition(ConditionType::Failed).is_some());
+        let again = made(&failed, &Verdict::Working, None);
+        assert!(
+            again.condition(ConditionType::Failed).is_none()
+                && again.condition(ConditionType::Stalled).is_none()
+        );
+    }
+
+    #[test]
+    fn the_list_of_objects_is_bounded() {
+        let many = made(
+            &DeliveryStatus::default(),
+            &delivered((0..150).map(|i| object(i, 5)).collect()),
+            None,
+        );
+        assert_eq!((many.objects.len(), many.objects_omitted), (100, Some(50)));
+        let long = made(
+            &DeliveryStatus::default(),
+            &delivered((0..50).map(|i| object(i, 1000)).collect()),
+            None,
+        );
+        assert_eq!((long.objects.len(), long.objects_omitted), (22, Some(28)));
+        assert!(serde_json::to_string(&long).unwrap().len() < 30 << 10);
+    }
+
+    #[test]
+    fn progress_alone_may_wait() {
+        let report = |done| Report {
+            stage: Stage::Uploading,
+            progress: Some(DeliveryProgress {
+                bytes_total: 10,
+                bytes_done: done,
+                ..DeliveryProgress::default()
+            }),
+            ..Report::default()
+        };
+        let first = made(
+            &DeliveryStatus::default(),
+            &Verdict::Working,
+            Some(&report(1)),
+        );
+        let second = made(&first, &Verdict::Working, Some(&report(2)));
+        assert!(differ_in_progress_alone(&first, &second));
+        assert!(!differ_in_progress_alone(&first, &first));
+        assert!(!differ_in_progress_alone(
+            &first,
+            &made(&first, &Verdict::Suspended(String::new()), Some(&report(2)))
+        ));
+    }
+}

@@ -1,0 +1,343 @@
+//! `OutboundDelivery`: observe, decide what it waits for, start or stop its run, write where it stands.
+
+mod cleanup;
+mod finalizer;
+mod gate;
+mod judge;
+mod outcome;
+mod planning;
+mod prepare;
+mod request;
+mod run;
+mod source;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt as _};
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::supervisor::{Standing, Supervisor};
+use super::{events, ledger, request_of, status};
+use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery, OutboundLedger};
+use gate::Gate;
+use judge::{Facts, Report, Verdict};
+use outcome::Outcome;
+
+/// How long the cache may be behind our own write before a look is worth while.
+const CACHE_LAG: Duration = Duration::from_millis(200);
+
+/// A delivery as the watch sees it, be it readable or not.
+pub(crate) type Guarded = DeserializeGuard<OutboundDelivery>;
+
+/// The deliveries that run, how far they are, and how they ended.
+pub(crate) type Runs = Supervisor<ObjectRef<Guarded>, Report, Outcome>;
+
+/// The clean-ups of deliveries that are being deleted, and what they had to leave.
+pub(crate) type Cleanups = Supervisor<ObjectRef<Guarded>, (), Vec<String>>;
+
+/// One look at a delivery.
+///
+/// # Errors
+/// When the apiserver doesn't take a write.
+pub(crate) async fn reconcile(
+    object: Arc<Guarded>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let delivery = match &object.0 {
+        Ok(delivery) => delivery,
+        Err(invalid) => {
+            tracing::warn!(error = %invalid, name = invalid.metadata.name, "a delivery can't be read and is left alone");
+            return Ok(Action::await_change());
+        }
+    };
+    // Before the first list is in, a destination that is there would be told to be missing.
+    if context.destinations.wait_until_ready().await.is_err() {
+        return Ok(Action::await_change());
+    }
+    let uid = delivery.uid().unwrap_or_default();
+    if delivery.metadata.deletion_timestamp.is_some() {
+        return cleanup::reconcile(&context, delivery).await;
+    }
+    if is_finished(delivery) {
+        return tidy(&context, delivery).await;
+    }
+    if delivery.spec.suspend == Some(true) {
+        let message = "spec.suspend is set: uploads stay open and go on when it is unset";
+        return hold(&context, delivery, Verdict::Suspended(message.to_owned())).await;
+    }
+    let gate = match gate::look(&context, delivery) {
+        Ok(gate) => gate,
+        Err(verdict) => return hold(&context, delivery, verdict).await,
+    };
+    match context.runs.standing(&uid) {
+        Standing::Ended(outcome) => conclude(&context, delivery, &gate, outcome).await,
+        Standing::Stopping => Ok(Action::await_change()),
+        Standing::Running(report) if gate.still_fits(&report) => {
+            write(&context, delivery, Some(&report), &Verdict::Working).await
+        }
+        // The mode was changed: uploads of the other identity can't go on.
+        Standing::Running(_) => {
+            context.runs.stop(&uid);
+            Ok(Action::await_change())
+        }
+        Standing::Absent => match gate.may_begin() {
+            Ok(()) => begin(&context, delivery, gate).await,
+            Err(verdict) => write(&context, delivery, None, &verdict).await,
+        },
+    }
+}
+
+/// Done for good, unless a new value of `outbound.dev/requestedAt` asks a failed one to try again.
+pub(crate) fn is_finished(delivery: &OutboundDelivery) -> bool {
+    let Some(status) = &delivery.status else {
+        return false;
+    };
+    let is_set = |type_| status.condition(type_).is_some();
+    is_set(ConditionType::Complete)
+        || is_set(ConditionType::Failed)
+            && status.last_handled_request == request_of(&delivery.metadata)
+}
+
+/// Whether this run was asked for after the delivery had failed.
+fn is_retry(delivery: &OutboundDelivery) -> bool {
+    delivery
+        .status
+        .as_ref()
+        .is_some_and(|status| status.condition(ConditionType::Failed).is_some())
+}
+
+/// After the end: what only a running delivery needs goes. The ledger of a failed one stays for a retry.
+async fn tidy(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
+    context.runs.forget(&delivery.uid().unwrap_or_default());
+    if !finalizer::is_set(delivery) {
+        return echo(context, delivery).await;
+    }
+    let namespace = delivery.namespace().unwrap_or_default();
+    let complete = delivery
+        .status
+        .as_ref()
+        .is_some_and(|s| s.condition(ConditionType::Complete).is_some());
+    if complete {
+        let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
+        ledger::delete(&ledgers, delivery)
+            .await
+            .map_err(ReconcileError::from_status)?;
+    }
+    let api: Api<OutboundDelivery> = Api::namespaced(context.client.clone(), &namespace);
+    finalizer::remove(&api, delivery)
+        .await
+        .map_err(ReconcileError::from_status)?;
+    Ok(Action::await_change())
+}
+
+/// Answers a request that came after all was delivered: there is nothing left to do.
+async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
+    let request = request_of(&delivery.metadata);
+    if let Some(status) = delivery
+        .status
+        .as_ref()
+        .filter(|status| status.last_handled_request != request)
+    {
+        let echoed = DeliveryStatus {
+            last_handled_request: request,
+            ..status.clone()
+        };
+        let api: Api<OutboundDelivery> = Api::namespaced(
+            context.client.clone(),
+            &delivery.namespace().unwrap_or_default(),
+        );
+        status::write(&api, delivery, &echoed)
+            .await
+            .map_err(ReconcileError::from_status)?;
+    }
+    Ok(Action::await_change())
+}
+
+/// Stops the run, where there is one, and says why once it stands still.
+async fn hold(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    verdict: Verdict,
+) -> Result<Action, ReconcileError> {
+    let uid = delivery.uid().unwrap_or_default();
+    match context.runs.standing(&uid) {
+        Standing::Running(_) => {
+            context.runs.stop(&uid);
+            return Ok(Action::await_change());
+        }
+        Standing::Stopping => return Ok(Action::await_change()),
+        // What ended for good is concluded, even when it was to be held meanwhile.
+        Standing::Ended(outcome) if outcome.is_final() => {
+            return finish(context, delivery, outcome).await;
+        }
+        Standing::Ended(outcome) => {
+            context.runs.forget(&uid);
+            return write(context, delivery, Some(&outcome.report), &verdict).await;
+        }
+        Standing::Absent => {}
+    }
+    write(context, delivery, None, &verdict).await
+}
+
+async fn begin(
+    context: &Arc<Context>,
+    delivery: &OutboundDelivery,
+    gate: Gate,
+) -> Result<Action, ReconcileError> {
+    let uid = delivery.uid().unwrap_or_default();
+    let report = Report {
+        mode: Some(gate.mode()),
+        attempts: if is_retry(delivery) {
+            0
+        } else {
+            gate::attempts(delivery)
+        },
+        ..Report::default()
+    };
+    write(context, delivery, Some(&report), &Verdict::Working).await?;
+    let object = ObjectRef::from_obj(&DeserializeGuard(Ok(delivery.clone())));
+    let work = run::Work {
+        context: context.clone(),
+        delivery: delivery.clone(),
+        gate,
+        retry: is_retry(delivery),
+    };
+    context
+        .runs
+        .start(&uid, object, |handle| run::run(work, handle));
+    Ok(Action::await_change())
+}
+
+/// What follows from how a run ended.
+async fn conclude(
+    context: &Arc<Context>,
+    delivery: &OutboundDelivery,
+    gate: &Gate,
+    outcome: Outcome,
+) -> Result<Action, ReconcileError> {
+    let uid = delivery.uid().unwrap_or_default();
+    if let Some(until) = outcome.again_at() {
+        let asked_anew = request_of(&delivery.metadata) != outcome.request;
+        let pause = until.saturating_duration_since(Instant::now());
+        if pause.is_zero() || asked_anew {
+            context.runs.forget(&uid);
+            return Ok(Action::requeue(Duration::ZERO));
+        }
+        if outcome.doubts_access()
+            && ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str())
+        {
+            context.memory.hurry(gate.destination_uid());
+            context.proofs.nudge(gate.destination_ref());
+        }
+        let (report, verdict) = outcome.into_verdict();
+        write(context, delivery, Some(&report), &verdict).await?;
+        return Ok(Action::requeue(pause));
+    }
+    if outcome.is_delivered() {
+        context
+            .memory
+            .confirmed(gate.destination_uid(), gate.interval());
+    }
+    finish(context, delivery, outcome).await
+}
+
+/// Writes a final end; it is tidied up after once the cache has it.
+async fn finish(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    outcome: Outcome,
+) -> Result<Action, ReconcileError> {
+    let (report, verdict) = outcome.into_verdict();
+    write(context, delivery, Some(&report), &verdict).await?;
+    Ok(Action::requeue(CACHE_LAG))
+}
+
+fn ready_reason(delivery: &OutboundDelivery) -> Option<&str> {
+    let ready = delivery.status.as_ref()?.condition(ConditionType::Ready)?;
+    Some(&ready.reason)
+}
+
+/// Writes where the delivery stands, when that differs; mere progress waits for its turn.
+async fn write(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    report: Option<&Report>,
+    verdict: &Verdict,
+) -> Result<Action, ReconcileError> {
+    let old = delivery.status.clone().unwrap_or_default();
+    let facts = Facts {
+        old: &old,
+        generation: delivery.metadata.generation.unwrap_or_default(),
+        request: request_of(&delivery.metadata),
+        report,
+        now: Timestamp::now(),
+    };
+    let new = judge::status(&facts, verdict);
+    if delivery.status.as_ref() == Some(&new) {
+        return Ok(Action::await_change());
+    }
+    if judge::differ_in_progress_alone(&old, &new) {
+        if let Err(wait) = context.progress_turns.take() {
+            return Ok(Action::requeue(wait));
+        }
+    }
+    let api: Api<OutboundDelivery> = Api::namespaced(
+        context.client.clone(),
+        &delivery.namespace().unwrap_or_default(),
+    );
+    status::write(&api, delivery, &new)
+        .await
+        .map_err(ReconcileError::from_status)?;
+    tell(context, delivery, &old, &new).await;
+    Ok(Action::await_change())
+}
+
+/// One Event and one line in the log when the reason changes.
+async fn tell(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    old: &DeliveryStatus,
+    new: &DeliveryStatus,
+) {
+    let reason = |status: &DeliveryStatus| {
+        status
+            .condition(ConditionType::Ready)
+            .map(|ready| ready.reason.clone())
+    };
+    let Some(ready) = new.condition(ConditionType::Ready) else {
+        return;
+    };
+    if reason(old).as_deref() == Some(&ready.reason) {
+        return;
+    }
+    let stalled = new.condition(ConditionType::Stalled).is_some();
+    let lost = ready.reason == DeliveryReason::AccessLost.as_str();
+    let type_ = if stalled || lost {
+        EventType::Warning
+    } else {
+        EventType::Normal
+    };
+    tracing::info!(
+        namespace = delivery.namespace(),
+        name = delivery.name_any(),
+        generation = delivery.metadata.generation,
+        reason = ready.reason,
+        message = ready.message,
+        "delivery"
+    );
+    events::publish(
+        &context.recorder,
+        delivery,
+        type_,
+        &ready.reason,
+        &ready.message,
+    )
+    .await;
+}

@@ -1,0 +1,73 @@
+//! How a run ended, and what follows from it.
+
+use std::time::Instant;
+
+use super::judge::{Delivered, Report, Verdict};
+use crate::api::DeliveryReason;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// The last that it reported.
+    pub(crate) report: Report,
+    /// The value of `outbound.dev/requestedAt` when it began.
+    pub(crate) request: Option<String>,
+    pub(crate) end: End,
+}
+
+/// The end itself.
+#[derive(Clone, Debug)]
+pub(crate) enum End {
+    /// All is there.
+    Delivered(Box<Delivered>),
+    /// The delivery ended without delivering.
+    Failed(DeliveryReason, String),
+    /// It goes on by itself at that time: something must appear, or come back.
+    Waiting(DeliveryReason, String, Instant),
+    /// The destination refused what it allowed before; it is proved again meanwhile.
+    AccessLost(String, Instant),
+    /// Something on our side failed; it goes on at that time.
+    Interrupted(String, Instant),
+    /// Stopped as asked.
+    Stopped,
+}
+
+impl Outcome {
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(self.end, End::Delivered(_) | End::Failed(..))
+    }
+
+    pub(super) const fn is_delivered(&self) -> bool {
+        matches!(self.end, End::Delivered(_))
+    }
+
+    pub(super) const fn doubts_access(&self) -> bool {
+        matches!(self.end, End::AccessLost(..))
+    }
+
+    /// When to begin again; `None` for a final end.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        match &self.end {
+            End::Waiting(_, _, at) | End::AccessLost(_, at) | End::Interrupted(_, at) => Some(*at),
+            End::Stopped => Some(Instant::now()),
+            End::Delivered(_) | End::Failed(..) => None,
+        }
+    }
+
+    /// The report and what the status says.
+    pub(super) fn into_verdict(self) -> (Report, Verdict) {
+        let mut report = self.report;
+        let verdict = match self.end {
+            End::Delivered(delivered) => Verdict::Delivered(delivered),
+            End::Failed(reason, message) => Verdict::Failed(reason, message),
+            End::Waiting(reason, message, _) => Verdict::Waiting(reason, message),
+            End::AccessLost(message, _) => Verdict::Waiting(DeliveryReason::AccessLost, message),
+            End::Interrupted(message, _) => {
+                report.last_error = Some(message);
+                Verdict::Working
+            }
+            End::Stopped => Verdict::Working,
+        };
+        (report, verdict)
+    }
+}

@@ -1,0 +1,179 @@
+//! What a run begins from: the ledger of an earlier one, or a new plan written into a new ledger.
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt as _};
+
+use super::planning::{self, NoPlan, on_own_thread};
+use super::request::Request;
+use super::run::Work;
+use super::source::VolumeFiles;
+use crate::api::{IdentitySnapshot, LedgerHeader, LedgerObject, OutboundLedger};
+use crate::controllers::destination::{acl_policy, addressing_style};
+use crate::controllers::ledger::{self, LedgerUnusable, Opened};
+use crate::plan::Plan;
+use crate::store::{Bucket, Endpoint};
+use crate::transfer::{
+    DeliveryToken, ENCODER_VERSION, Source as _, SourceFault, TokenParts, abort_open,
+};
+
+/// The ledger to go on from. What an earlier run left is taken where it is of this destination, mode and encoder,
+/// and (in a retry after a failure) of the files as they are now; else it is given up and the source is planned anew.
+///
+/// # Errors
+/// When there is no plan, or the apiserver can't be reached.
+pub(super) async fn prepare(
+    work: &Work,
+    request: &Request,
+    bucket: &Bucket,
+) -> Result<Opened, NoPlan> {
+    let namespace = work.delivery.namespace().unwrap_or_default();
+    let api: Api<OutboundLedger> = Api::namespaced(work.context.client.clone(), &namespace);
+    match ledger::open(api.clone(), &work.delivery).await {
+        Ok(Some(opened)) => match unfit(work, &opened).await? {
+            None => return Ok(opened),
+            Some(why) => give_up(work, &api, &opened, bucket, why).await?,
+        },
+        Ok(None) => {}
+        Err(error @ LedgerUnusable::Kubernetes(_)) => {
+            return Err(NoPlan::Transient(error.to_string()));
+        }
+        Err(error @ LedgerUnusable::Corrupt { .. }) => {
+            tracing::warn!(%namespace, name = work.delivery.name_any(), %error, "planning anew");
+            ledger::delete(&api, &work.delivery)
+                .await
+                .map_err(transient)?;
+        }
+    }
+    let root = work.context.config.volume.root.clone();
+    let plan = planning::make(root, namespace, request.clone()).await?;
+    let header = header(work, &plan)?;
+    ledger::create(api, &work.delivery, plan, header)
+        .await
+        .map_err(transient)
+}
+
+fn transient(error: impl std::fmt::Display) -> NoPlan {
+    NoPlan::Transient(error.to_string())
+}
+
+/// Why an earlier ledger can't be gone on from.
+async fn unfit(work: &Work, opened: &Opened) -> Result<Option<&'static str>, NoPlan> {
+    let header = &opened.header;
+    if header.encoder != ENCODER_VERSION {
+        return Ok(Some(
+            "its objects were encoded by another version of the operator",
+        ));
+    }
+    if header.destination.hash != work.gate.planned().hash {
+        return Ok(Some("it is of another destination"));
+    }
+    if header.token != token(work, &opened.plan).as_str() {
+        return Ok(Some("its token isn't this delivery's"));
+    }
+    if header.destination.permission_mode != work.gate.mode() {
+        return Ok(Some("the destination's permission mode was changed"));
+    }
+    if work.retry && source_moved(work, &opened.plan).await? {
+        return Ok(Some("the source isn't what was planned any more"));
+    }
+    Ok(None)
+}
+
+async fn source_moved(work: &Work, plan: &Plan) -> Result<bool, NoPlan> {
+    let files = volume_files(work, plan);
+    on_own_thread("recheck", move || match files.recheck() {
+        Ok(()) => Ok(false),
+        Err(SourceFault::Changed(_) | SourceFault::Unreadable(_)) => Ok(true),
+        Err(SourceFault::Transient(why)) => Err(NoPlan::Transient(why)),
+    })
+    .await
+}
+
+/// The files of `plan`, as the engine reads them.
+pub(super) fn volume_files(work: &Work, plan: &Plan) -> VolumeFiles {
+    let root = work.context.config.volume.root.clone();
+    VolumeFiles::new(
+        root,
+        work.delivery.namespace().unwrap_or_default(),
+        plan.sources().to_vec(),
+    )
+}
+
+/// Aborts what an earlier ledger left open, then deletes it.
+async fn give_up(
+    work: &Work,
+    api: &Api<OutboundLedger>,
+    opened: &Opened,
+    bucket: &Bucket,
+    why: &str,
+) -> Result<(), NoPlan> {
+    let (namespace, name) = (work.delivery.namespace(), work.delivery.name_any());
+    tracing::info!(
+        namespace,
+        name,
+        why,
+        "an earlier ledger is given up; the source is planned anew"
+    );
+    let states = opened.ledger.states().map_err(transient)?;
+    for left in abort_open(&opened.plan, &states, bucket).await {
+        tracing::warn!(namespace, name, %left, "an upload could not be aborted");
+    }
+    ledger::delete(api, &work.delivery).await.map_err(transient)
+}
+
+/// The mark in each object's metadata.
+pub(super) fn token(work: &Work, plan: &Plan) -> DeliveryToken {
+    DeliveryToken::new(&TokenParts {
+        cluster_id: &work.context.config.cluster_id,
+        namespace: &work.delivery.namespace().unwrap_or_default(),
+        name: &work.delivery.name_any(),
+        destination: &work.gate.planned().hash,
+        plan: &plan.hash(),
+    })
+}
+
+fn header(work: &Work, plan: &Plan) -> Result<LedgerHeader, NoPlan> {
+    let part_size = work.context.config.part_size().map_err(transient)?;
+    Ok(LedgerHeader {
+        plan_hash: plan.hash().as_str().to_owned(),
+        token: token(work, plan).as_str().to_owned(),
+        encoder: ENCODER_VERSION,
+        part_size: i64::try_from(part_size).map_err(transient)?,
+        planned_at: Timestamp::now().to_string(),
+        destination: snapshot(work),
+        receipt: LedgerObject {
+            key: plan.receipt().as_str().to_owned(),
+            ..LedgerObject::default()
+        },
+    })
+}
+
+fn snapshot(work: &Work) -> IdentitySnapshot {
+    let destination = work.gate.destination();
+    let target = &work.gate.resolved().target;
+    IdentitySnapshot {
+        name: destination.name_any(),
+        uid: work.gate.planned().uid.clone(),
+        hash: work.gate.planned().hash.clone(),
+        bucket: target.bucket.as_str().to_owned(),
+        prefix: target.prefix.as_str().to_owned(),
+        region: target.region.as_str().to_owned(),
+        bucket_owner: target
+            .bucket_owner
+            .as_ref()
+            .map(|owner| owner.as_str().to_owned()),
+        endpoint: target
+            .endpoint
+            .as_ref()
+            .map(Endpoint::as_str)
+            .map(str::to_owned),
+        addressing: addressing_style(target.addressing),
+        acl: acl_policy(target.acl),
+        permission_mode: work.gate.mode(),
+        secret_name: destination
+            .spec
+            .access_key
+            .as_ref()
+            .map(|key| key.secret_ref.name.clone()),
+    }
+}

@@ -1,0 +1,166 @@
+//! A delivery's spec, with what applies where it is silent, becomes what the planner and the source take.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::{
+    BoundaryKind, DeliveryReason, OutboundDelivery, Quantity, SplitSpec as SplitFields,
+};
+use crate::plan::{
+    Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
+    SplitSpec,
+};
+use crate::source::PathPattern;
+
+/// What stands before a split's number when a delivery names nothing else.
+const DEFAULT_SEPARATOR: &str = "-";
+
+/// Consecutive attempts without a newly confirmed part when a delivery names no other number.
+const DEFAULT_BACKOFF_LIMIT: u32 = 6;
+
+/// Everything that a delivery asks for, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) plan: PlanRequest,
+    pub(super) files: PathPattern,
+    pub(super) min_age: Option<Duration>,
+    pub(super) md5: Md5,
+    pub(super) backoff_limit: u32,
+}
+
+/// Whether the receipt gives each object's MD5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Md5 {
+    Wanted,
+    Unwanted,
+}
+
+/// A spec that the schema should have refused; the delivery fails before anything is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rejected {
+    pub(super) reason: DeliveryReason,
+    pub(super) message: String,
+}
+
+/// Reads the spec. `destination_split` applies where the delivery names no size.
+///
+/// # Errors
+/// When a field holds what the schema refuses.
+pub(super) fn read(
+    delivery: &OutboundDelivery,
+    prefix: KeyPrefix,
+    destination_split: SplitSize,
+) -> Result<Request, Rejected> {
+    let spec = &delivery.spec;
+    let receipt = spec.receipt.as_ref();
+    let key_refused = |field: &str, error: &dyn std::fmt::Display| Rejected {
+        reason: DeliveryReason::KeyInvalid,
+        message: format!("spec.{field}: {error}; create another delivery with a key that can be"),
+    };
+    let key = spec.key.as_deref().unwrap_or(KeyTemplate::DEFAULT);
+    let receipt_key = receipt
+        .and_then(|receipt| receipt.key.as_deref())
+        .unwrap_or(ReceiptTemplate::DEFAULT);
+    let split = spec.split.as_ref();
+    Ok(Request {
+        plan: PlanRequest {
+            split: read_split(split, destination_split)?,
+            key: KeyTemplate::parse(key).map_err(|error| key_refused("key", &error))?,
+            receipt: ReceiptTemplate::parse(receipt_key)
+                .map_err(|error| key_refused("receipt.key", &error))?,
+            separator: split
+                .and_then(|split| split.separator.clone())
+                .unwrap_or_else(|| DEFAULT_SEPARATOR.into()),
+            prefix,
+            names: Names {
+                delivery: delivery.metadata.name.clone().unwrap_or_default(),
+                namespace: delivery.metadata.namespace.clone().unwrap_or_default(),
+                destination: spec.destination_ref.name.clone(),
+            },
+            logical_time: logical_time(delivery)?,
+        },
+        files: PathPattern::parse(&spec.source.volume.path).map_err(|error| Rejected {
+            reason: DeliveryReason::PathNotAllowed,
+            message: format!(
+                "spec.source.volume.path: {error}; create another delivery with a path that can be"
+            ),
+        })?,
+        min_age: spec.source.volume.min_age.map(Into::into),
+        md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
+            Md5::Unwanted
+        } else {
+            Md5::Wanted
+        },
+        backoff_limit: spec
+            .backoff_limit
+            .and_then(|limit| limit.try_into().ok())
+            .unwrap_or(DEFAULT_BACKOFF_LIMIT),
+    })
+}
+
+fn read_split(
+    fields: Option<&SplitFields>,
+    destination_split: SplitSize,
+) -> Result<SplitSpec, Rejected> {
+    let Some(fields) = fields else {
+        return Ok(SplitSpec::new(destination_split));
+    };
+    let refused = |field: &str, error: &dyn std::fmt::Display| Rejected {
+        // No reason of its own: the schema refuses it, so nobody meets it.
+        reason: DeliveryReason::RecordTooLong,
+        message: format!(
+            "spec.split.{field}: {error}; create another delivery with a value that can be"
+        ),
+    };
+    let bytes =
+        |field: &str, quantity: &Quantity| quantity.bytes().map_err(|error| refused(field, &error));
+    let size = match &fields.size {
+        Some(size) => {
+            SplitSize::new(bytes("size", size)?).map_err(|error| refused("size", &error))?
+        }
+        None => destination_split,
+    };
+    let max_record_size = match &fields.max_record_size {
+        Some(limit) => bytes("maxRecordSize", limit)?,
+        None => SplitSpec::DEFAULT_MAX_RECORD_SIZE,
+    };
+    let delimiter = match &fields.delimiter {
+        Some(delimiter) => delimiter
+            .parse()
+            .map_err(|error| refused("delimiter", &error))?,
+        None => Delimiter::NEWLINE,
+    };
+    let boundary = match fields.boundary {
+        Some(BoundaryKind::Byte) => Boundary::Byte,
+        Some(BoundaryKind::Record) | None => Boundary::Record,
+    };
+    Ok(SplitSpec {
+        size,
+        boundary,
+        delimiter,
+        max_record_size,
+    })
+}
+
+/// What `{date}` and `{timestamp}` render: the named time, else the creation time.
+pub(super) fn logical_time(delivery: &OutboundDelivery) -> Result<Timestamp, Rejected> {
+    let Some(text) = &delivery.spec.logical_time else {
+        return Ok(created(delivery));
+    };
+    text.parse().map_err(|error| Rejected {
+        reason: DeliveryReason::KeyInvalid,
+        message: format!(
+            "spec.logicalTime {text:?} is not a time such as 2026-11-24T00:00:00Z: {error}"
+        ),
+    })
+}
+
+/// When the delivery was created, by the apiserver's clock.
+pub(super) fn created(delivery: &OutboundDelivery) -> Timestamp {
+    delivery
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}

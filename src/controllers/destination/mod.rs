@@ -1,0 +1,260 @@
+//! `OutboundDestination`: observe, decide whether a proof is due, start it, write what it brought.
+
+mod judge;
+mod memory;
+mod proof;
+mod resolve;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::events::EventType;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt as _};
+
+pub(crate) use judge::Outcome;
+pub(crate) use memory::{Memory, Question};
+pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::supervisor::Standing;
+use super::{events, request_of, status};
+use crate::api::{ConditionType, DestinationStatus, OutboundDestination, Status};
+use crate::store::RegionSource;
+use judge::Facts;
+
+/// How often access is proved again when a destination names no interval.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The proofs that run and what they brought.
+pub(crate) type Proofs =
+    super::supervisor::Supervisor<ObjectRef<DeserializeGuard<OutboundDestination>>, (), Outcome>;
+
+/// One look at a destination.
+///
+/// # Errors
+/// When the status can't be written.
+pub(crate) async fn reconcile(
+    object: Arc<DeserializeGuard<OutboundDestination>>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let destination = match &object.0 {
+        Ok(destination) => destination,
+        Err(invalid) => {
+            tracing::warn!(error = %invalid, name = invalid.metadata.name, "a destination can't be read and is left alone");
+            return Ok(Action::await_change());
+        }
+    };
+    let uid = destination.uid().unwrap_or_default();
+    if destination.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    if destination.spec.suspend == Some(true) {
+        // A proof that runs is left to its end, so that its upload is aborted; what it brings is not written.
+        if let Standing::Ended(_) = context.proofs.standing(&uid) {
+            context.proofs.forget(&uid);
+        }
+        context.memory.forget(&uid);
+        let old = destination.status.clone().unwrap_or_default();
+        let suspended = judge::suspended(
+            &old,
+            facts(&context, destination, None),
+            generation(destination),
+            Timestamp::now(),
+        );
+        write(&context, destination, suspended).await?;
+        return Ok(Action::await_change());
+    }
+    match context.proofs.standing(&uid) {
+        Standing::Ended(outcome) if outcome.question == question(destination) => {
+            settle(&context, destination, &outcome).await
+        }
+        Standing::Ended(_) => {
+            context.proofs.forget(&uid);
+            begin(&context, destination).await
+        }
+        // Its end comes as a trigger; what was changed meanwhile is proved then.
+        Standing::Running(()) | Standing::Stopping => Ok(Action::await_change()),
+        Standing::Absent => match due_in(&context, destination) {
+            Some(pause) if !pause.is_zero() => Ok(Action::requeue(pause)),
+            _ => begin(&context, destination).await,
+        },
+    }
+}
+
+/// How long until the next proof; `None` when this generation or request wasn't answered yet.
+fn due_in(context: &Context, destination: &OutboundDestination) -> Option<Duration> {
+    let uid = destination.uid().unwrap_or_default();
+    let question = question(destination);
+    if context.secret_changed(destination, context.memory.secret_version(&uid).as_deref()) {
+        return None;
+    }
+    if let Some(pause) = context.memory.due_in(&uid, &question, Instant::now()) {
+        return Some(pause);
+    }
+    let pause = answered_before(destination, &question)?;
+    let secret_version = destination
+        .status
+        .as_ref()
+        .and_then(|status| status.secret_version.clone());
+    context.memory.adopt(&uid, question, secret_version, pause);
+    Some(pause)
+}
+
+/// After a restart: a destination that was verified at this generation keeps its schedule. What is overdue is
+/// spread over a tenth of the interval, so that a restart is no storm of proofs.
+fn answered_before(destination: &OutboundDestination, question: &Question) -> Option<Duration> {
+    let status = destination.status.as_ref()?;
+    let ready = status.condition(ConditionType::Ready)?;
+    let answered = ready.status == Status::True
+        && ready.observed_generation == question.generation
+        && status.last_handled_request == question.request;
+    let verified: Timestamp = status
+        .last_verified_time
+        .as_ref()
+        .filter(|_| answered)?
+        .parse()
+        .ok()?;
+    let age = Timestamp::now().duration_since(verified).unsigned_abs();
+    let interval = interval(destination);
+    Some(
+        interval
+            .saturating_sub(age)
+            .max(interval.mul_f64(0.1 * fastrand::f64())),
+    )
+}
+
+/// Starts a proof. Only one that answers something new is said in the status: a periodic proof touches nothing.
+async fn begin(
+    context: &Arc<Context>,
+    destination: &OutboundDestination,
+) -> Result<Action, ReconcileError> {
+    let old = destination.status.clone().unwrap_or_default();
+    let unanswered = old
+        .condition(ConditionType::AccessVerified)
+        .map(|access| access.observed_generation)
+        != Some(generation(destination))
+        || old
+            .condition(ConditionType::Ready)
+            .is_some_and(|ready| ready.reason == "Suspended");
+    if unanswered {
+        let verifying = judge::verifying(
+            &old,
+            facts(context, destination, None),
+            generation(destination),
+            Timestamp::now(),
+        );
+        write(context, destination, verifying).await?;
+    }
+    let uid = destination.uid().unwrap_or_default();
+    let work = proof::prove(context.clone(), destination.clone(), question(destination));
+    context.proofs.start(
+        &uid,
+        ObjectRef::from_obj(&DeserializeGuard(Ok(destination.clone()))),
+        |_| work,
+    );
+    Ok(Action::await_change())
+}
+
+/// Writes what a proof brought, and plans the next.
+async fn settle(
+    context: &Arc<Context>,
+    destination: &OutboundDestination,
+    outcome: &Outcome,
+) -> Result<Action, ReconcileError> {
+    let uid = destination.uid().unwrap_or_default();
+    let old = destination.status.clone().unwrap_or_default();
+    let unanswered = context.memory.unanswered_with_this(&uid, &outcome.question);
+    let facts = facts(context, destination, outcome.region.as_deref());
+    let judged = judge::judged(&old, facts, outcome, unanswered, Timestamp::now());
+    let changed = ready_reason(&old) != ready_reason(&judged);
+    let note = judged
+        .condition(ConditionType::Ready)
+        .map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()));
+    write(context, destination, judged).await?;
+    let pause = context.memory.ended(
+        &uid,
+        &outcome.question,
+        outcome.secret_version.clone(),
+        outcome.finding.ending(),
+        interval(destination),
+    );
+    context.proofs.forget(&uid);
+    if let Some((ready, reason, message)) = note.filter(|_| changed) {
+        let type_ = if ready == Status::True {
+            EventType::Normal
+        } else {
+            EventType::Warning
+        };
+        events::publish(&context.recorder, destination, type_, &reason, &message).await;
+        tracing::info!(
+            namespace = destination.namespace(), name = destination.name_any(), generation = outcome.question.generation,
+            %reason, "destination {}", if ready == Status::True { "verified" } else { "not verified" }
+        );
+    }
+    Ok(Action::requeue(pause))
+}
+
+fn ready_reason(status: &DestinationStatus) -> Option<String> {
+    let ready = status.condition(ConditionType::Ready)?;
+    Some(format!("{:?} {}", ready.status, ready.reason))
+}
+
+async fn write(
+    context: &Context,
+    destination: &OutboundDestination,
+    new: DestinationStatus,
+) -> Result<(), ReconcileError> {
+    if destination.status.as_ref() == Some(&new) {
+        return Ok(());
+    }
+    let api: Api<OutboundDestination> = Api::namespaced(
+        context.client.clone(),
+        &destination.namespace().unwrap_or_default(),
+    );
+    status::write(&api, destination, &new)
+        .await
+        .map(drop)
+        .map_err(ReconcileError::from_status)
+}
+
+/// What the status says beside the conditions; `learned` is the region that a proof just found.
+fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&str>) -> Facts {
+    let known = learned.or_else(|| learned_region(destination));
+    let Ok(resolved) = resolve(&context.config, &destination.spec, known) else {
+        return Facts::default();
+    };
+    let region = known.is_some() || resolved.region == RegionSource::Named;
+    let region = region.then(|| resolved.target.region.as_str());
+    Facts {
+        effective: Some(resolved.effective(region)),
+        identity: proof::identity(&context.config, &destination.spec),
+        grant: proof::grant(&context.config, &destination.spec, &resolved),
+    }
+}
+
+/// What a proof made now would answer.
+fn question(destination: &OutboundDestination) -> Question {
+    Question {
+        generation: generation(destination),
+        request: request_of(&destination.metadata),
+    }
+}
+
+fn generation(destination: &OutboundDestination) -> i64 {
+    destination.metadata.generation.unwrap_or_default()
+}
+
+/// Time between proofs.
+pub(crate) fn interval(destination: &OutboundDestination) -> Duration {
+    let named = destination
+        .spec
+        .verification
+        .as_ref()
+        .and_then(|verification| verification.interval);
+    named.map_or(DEFAULT_INTERVAL, Into::into)
+}

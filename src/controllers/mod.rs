@@ -1,0 +1,32 @@
+//! The reconcilers. They know Kubernetes and what the other layers offer, and nothing of bytes.
+//!
+//! A reconcile observes, decides, and starts or stops; work that takes longer is owned by a supervisor, which
+//! feeds its news back as triggers.
+
+mod buckets;
+mod connect;
+mod context;
+mod delivery;
+mod destination;
+mod error;
+mod events;
+mod ledger;
+mod start;
+mod status;
+mod supervisor;
+mod tenancy;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub use start::{StartError, run};
+
+use crate::api::REQUESTED_AT;
+
+/// Characters of an annotation's value that are kept: what the status' field takes.
+const MAX_REQUEST: usize = 256;
+
+/// The value of `outbound.dev/requestedAt`, as the status echoes it.
+fn request_of(metadata: &ObjectMeta) -> Option<String> {
+    let value = metadata.annotations.as_ref()?.get(REQUESTED_AT)?;
+    Some(value.chars().take(MAX_REQUEST).collect())
+}

@@ -1,0 +1,92 @@
+//! How long files have been still.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::error::SourceError;
+use crate::plan::SourceFile;
+
+/// Makes sure that every file's content and metadata have been still for `min_age` at `now`.
+///
+/// # Errors
+/// [`SourceError::WaitingForSource`], with how long it takes until they all are; a time in the future counts as
+/// it stands, so that such a file is waited for longer.
+pub fn require_min_age(
+    files: &[SourceFile],
+    min_age: Duration,
+    now: Timestamp,
+) -> Result<(), SourceError> {
+    let now_ns = now.as_nanosecond();
+    let min_age_ns = i128::try_from(min_age.as_nanos()).unwrap_or(i128::MAX / 2);
+    let remaining = |file: &SourceFile| {
+        let moved = file.fingerprint.mtime_ns.max(file.fingerprint.ctime_ns);
+        i128::from(moved) + min_age_ns - now_ns
+    };
+    let young = || files.iter().filter(|file| remaining(file) > 0);
+    match young().max_by_key(|file| remaining(file)) {
+        None => Ok(()),
+        Some(last) => Err(SourceError::WaitingForSource {
+            path: last.path.clone(),
+            files: young().count(),
+            min_age,
+            // Positive, and over 584 years only where somebody asks for that.
+            remaining: u64::try_from(remaining(last)).map_or(Duration::MAX, Duration::from_nanos),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Fingerprint;
+
+    fn file(path: &str, mtime_s: i64, ctime_s: i64) -> SourceFile {
+        let fingerprint = Fingerprint {
+            size: 1,
+            mtime_ns: mtime_s * 1_000_000_000,
+            ctime_ns: ctime_s * 1_000_000_000,
+        };
+        SourceFile {
+            path: path.into(),
+            fingerprint,
+        }
+    }
+
+    #[test]
+    fn both_times_must_be_old_enough() {
+        let now = Timestamp::from_second(1000).unwrap();
+        let min_age = Duration::from_secs(60);
+        let check = |files: &[SourceFile]| require_min_age(files, min_age, now);
+        assert!(check(&[]).is_ok());
+        assert!(check(&[file("a", 940, 940), file("b", 1, 2)]).is_ok());
+        for (mtime, ctime, wait) in [(941, 1, 1), (1, 970, 30), (1100, 1, 160)] {
+            let files = [
+                file("old", 1, 1),
+                file("young", mtime, ctime),
+                file("z", 941, 1),
+            ];
+            let Err(SourceError::WaitingForSource {
+                path,
+                files,
+                remaining,
+                ..
+            }) = check(&files)
+            else {
+                panic!("{mtime} {ctime} is old enough");
+            };
+            assert_eq!(files, 2);
+            assert_eq!(remaining, Duration::from_secs(wait));
+            if wait > 1 {
+                assert_eq!(path, "young");
+            }
+        }
+        let message = check(&[file("a\n", 990, 990)]).unwrap_err().to_string();
+        assert!(
+            message.contains("\"a\\n\", still enough in 50s"),
+            "{message}"
+        );
+        assert!(require_min_age(&[file("a", 1000, 1000)], Duration::ZERO, now).is_ok());
+        assert!(require_min_age(&[file("a", 1, 1)], Duration::MAX, now).is_err());
+    }
+}

@@ -1,0 +1,313 @@
+//! Every S3 call that delivering makes, with our headers.
+
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+};
+
+use super::body::into_stream;
+use super::bucket::{Bucket, Transport, understood};
+use super::error::StoreError;
+use super::types::{
+    CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
+};
+use super::watch::{self, Progress, WatchBody};
+use crate::plan::{Crc64, ObjectKey, PartNumber};
+
+/// The metadata keys behind `x-amz-meta-`.
+const TOKEN: &str = "outbound-token";
+const UID: &str = "outbound-uid";
+
+/// The condition that nothing is under the key yet.
+const NOTHING_THERE: &str = "*";
+
+/// Sends a call that carries a body, signed as the transport asks and watched while it moves.
+macro_rules! send_body {
+    ($bucket:expr, $action:literal, $call:expr) => {{
+        let progress = Progress::start();
+        let call = $call.customize().interceptor(WatchBody(progress.clone()));
+        let call = match $bucket.transport {
+            Transport::Tls => call.disable_payload_signing(),
+            Transport::Plain => call,
+        };
+        let answer = watch::while_moving($bucket.patience.idle, progress, call.send()).await;
+        understood($action, answer)
+    }};
+}
+
+impl Bucket {
+    /// CreateMultipartUpload with the ACL, metadata and CRC64NVME as full-object checksum.
+    ///
+    /// # Errors
+    /// The store's refusal, or what kept its answer away. An upload whose answer was lost is open.
+    pub async fn create_upload(
+        &self,
+        key: &ObjectKey,
+        metadata: &ObjectMetadata,
+    ) -> Result<UploadId, StoreError> {
+        const ACTION: &str = "CreateMultipartUpload";
+        let call = self
+            .client
+            .create_multipart_upload()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .set_expected_bucket_owner(self.owner())
+            .set_acl(self.canned_acl())
+            .content_type(metadata.content_type)
+            .metadata(TOKEN, &metadata.token)
+            .metadata(UID, &metadata.delivery_uid)
+            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+            .checksum_type(ChecksumType::FullObject);
+        let answer = self.answered(ACTION, call.send()).await?;
+        let id = answer.upload_id.filter(|id| !id.is_empty());
+        id.map(UploadId::new)
+            .ok_or_else(|| StoreError::unreadable(ACTION, "no upload id"))
+    }
+
+    /// UploadPart with `crc64` (of this part) in a header; never SHA-256-signed over TLS.
+    ///
+    /// # Errors
+    /// The store's refusal, or what kept its answer away. Sending the same part again is harmless.
+    pub async fn upload_part(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+        number: PartNumber,
+        body: PartBody,
+        crc64: Crc64,
+    ) -> Result<UploadedPart, StoreError> {
+        let len = content_length(&body);
+        let call = self
+            .client
+            .upload_part()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .upload_id(upload.as_str())
+            .part_number(number.get())
+            .set_expected_bucket_owner(self.owner())
+            .checksum_crc64_nvme(crc64.to_string())
+            .content_length(len)
+            .body(into_stream(body));
+        let answer = send_body!(self, "UploadPart", call)?;
+        let etag = answer.e_tag.filter(|etag| !etag.is_empty());
+        let etag = etag.ok_or_else(|| StoreError::unreadable("UploadPart", "no ETag"))?;
+        Ok(UploadedPart {
+            number: number.get(),
+            etag,
+            crc64,
+        })
+    }
+
+    /// All parts of an upload (paged). Called only to resume or to settle.
+    ///
+    /// # Errors
+    /// The store's refusal (`NoSuchUpload` when the upload was completed or aborted), or what kept
+    /// its answer away.
+    pub async fn list_parts(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+    ) -> Result<Vec<StoredPart>, StoreError> {
+        const ACTION: &str = "ListParts";
+        let mut parts: Vec<StoredPart> = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let call = self
+                .client
+                .list_parts()
+                .bucket(self.target.bucket.as_str())
+                .key(key.as_str())
+                .upload_id(upload.as_str())
+                .set_expected_bucket_owner(self.owner())
+                .set_part_number_marker(marker.clone());
+            let page = self.answered(ACTION, call.send()).await?;
+            let more = page.is_truncated == Some(true);
+            let before = parts.len();
+            for part in page.parts.unwrap_or_default() {
+                parts.push(stored_part(part).ok_or_else(|| {
+                    StoreError::unreadable(ACTION, "a part without a number or an ETag")
+                })?);
+            }
+            if !more {
+                return Ok(parts);
+            }
+            // A store that never ends its list would keep us here forever.
+            if page.next_part_number_marker == marker || parts.len() == before {
+                return Err(StoreError::unreadable(ACTION, "a page that leads nowhere"));
+            }
+            marker = page.next_part_number_marker;
+        }
+    }
+
+    /// CompleteMultipartUpload with `If-None-Match: *`, the whole object's checksum and size.
+    ///
+    /// # Errors
+    /// The store's refusal (`PreconditionFailed` when something is under the key), also where it came
+    /// in the body of a 200, or what kept its answer away; then the object may be there.
+    pub async fn complete_upload(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+        parts: &[UploadedPart],
+        crc64: Crc64,
+        bytes: u64,
+    ) -> Result<CompletedUpload, StoreError> {
+        let parts = parts.iter().map(completed_part).collect();
+        let call = self
+            .client
+            .complete_multipart_upload()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .upload_id(upload.as_str())
+            .multipart_upload(
+                CompletedMultipartUpload::builder()
+                    .set_parts(Some(parts))
+                    .build(),
+            )
+            .set_expected_bucket_owner(self.owner())
+            .if_none_match(NOTHING_THERE)
+            .checksum_crc64_nvme(crc64.to_string())
+            .checksum_type(ChecksumType::FullObject)
+            .mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let answer = watch::within(self.patience.complete, call.send()).await;
+        let answer = understood("CompleteMultipartUpload", answer)?;
+        Ok(CompletedUpload {
+            crc64: checksum(answer.checksum_crc64_nvme),
+            version_id: answer.version_id,
+        })
+    }
+
+    /// AbortMultipartUpload. An upload that is gone already is an error with code `NoSuchUpload`.
+    ///
+    /// # Errors
+    /// The store's refusal, or what kept its answer away.
+    pub async fn abort_upload(&self, key: &ObjectKey, upload: &UploadId) -> Result<(), StoreError> {
+        self.abort(key, upload, self.owner()).await
+    }
+
+    /// An Abort that pins no owner, for an upload id that never was: tells a wrong owner from a denial.
+    pub(super) async fn abort_unpinned(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+    ) -> Result<(), StoreError> {
+        self.abort(key, upload, None).await
+    }
+
+    async fn abort(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+        owner: Option<String>,
+    ) -> Result<(), StoreError> {
+        let call = self
+            .client
+            .abort_multipart_upload()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .upload_id(upload.as_str())
+            .set_expected_bucket_owner(owner);
+        self.answered("AbortMultipartUpload", call.send())
+            .await
+            .map(|_| ())
+    }
+
+    /// PutObject with `If-None-Match: *` and the checksum in a header (read-back destinations only,
+    /// where a lost answer can be settled by [`Bucket::head`]).
+    ///
+    /// # Errors
+    /// The store's refusal (`PreconditionFailed` when something is under the key), or what kept its
+    /// answer away; then the object may be there.
+    pub async fn put_object(
+        &self,
+        key: &ObjectKey,
+        metadata: &ObjectMetadata,
+        body: PartBody,
+        crc64: Crc64,
+    ) -> Result<CompletedUpload, StoreError> {
+        let len = content_length(&body);
+        let call = self
+            .client
+            .put_object()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .set_expected_bucket_owner(self.owner())
+            .set_acl(self.canned_acl())
+            .content_type(metadata.content_type)
+            .metadata(TOKEN, &metadata.token)
+            .metadata(UID, &metadata.delivery_uid)
+            .if_none_match(NOTHING_THERE)
+            .checksum_crc64_nvme(crc64.to_string())
+            .content_length(len)
+            .body(into_stream(body));
+        let answer = send_body!(self, "PutObject", call)?;
+        Ok(CompletedUpload {
+            crc64: checksum(answer.checksum_crc64_nvme),
+            version_id: answer.version_id,
+        })
+    }
+
+    /// HeadObject; `None` when nothing is there. Needs read-back.
+    ///
+    /// # Errors
+    /// The store's refusal (403 also when nothing is there and we may not list), or what kept its
+    /// answer away.
+    pub async fn head(&self, key: &ObjectKey) -> Result<Option<HeldObject>, StoreError> {
+        let call = self
+            .client
+            .head_object()
+            .bucket(self.target.bucket.as_str())
+            .key(key.as_str())
+            .set_expected_bucket_owner(self.owner())
+            .checksum_mode(ChecksumMode::Enabled);
+        let answer = match self.answered("HeadObject", call.send()).await {
+            Ok(answer) => answer,
+            Err(error) if error.status == Some(404) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let bytes = answer
+            .content_length
+            .and_then(|len| u64::try_from(len).ok());
+        Ok(Some(HeldObject {
+            bytes: bytes.ok_or_else(|| StoreError::unreadable("HeadObject", "no length"))?,
+            token: answer
+                .metadata
+                .and_then(|mut metadata| metadata.remove(TOKEN)),
+            crc64: checksum(answer.checksum_crc64_nvme),
+            version_id: answer.version_id,
+        }))
+    }
+}
+
+/// What isn't a checksum of the whole object, as a composite one ("...-3"), says nothing of it.
+fn checksum(text: Option<String>) -> Option<Crc64> {
+    text.and_then(|text| text.parse().ok())
+}
+
+fn content_length(body: &PartBody) -> i64 {
+    let len = match body {
+        PartBody::Buffer(bytes) => bytes.len() as u64,
+        PartBody::Stream { len, .. } => *len,
+    };
+    i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+fn completed_part(part: &UploadedPart) -> CompletedPart {
+    CompletedPart::builder()
+        .part_number(part.number)
+        .e_tag(&part.etag)
+        .checksum_crc64_nvme(part.crc64.to_string())
+        .build()
+}
+
+fn stored_part(part: aws_sdk_s3::types::Part) -> Option<StoredPart> {
+    Some(StoredPart {
+        number: PartNumber::new(u64::try_from(part.part_number?).ok()?)?,
+        etag: part.e_tag?,
+        bytes: u64::try_from(part.size?).ok()?,
+        crc64: checksum(part.checksum_crc64_nvme),
+    })
+}
+
+#[cfg(test)]
+#[path = "calls_tests.rs"]
+mod tests;

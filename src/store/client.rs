@@ -1,0 +1,131 @@
+//! Makes buckets that can be called: one HTTPS client and its connections for all destinations.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Builder, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use super::bucket::{Bucket, Transport};
+use super::credentials::{AccessKey, OwnIdentity, app_name};
+use super::endpoint::Endpoint;
+use super::target::{Addressing, AwsTarget, Target};
+
+/// How long TCP and TLS may take to a store that is there; a lost SYN is sent again after 1 s and 3 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How AWS's own S3 is reached, by the operator's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsOptions {
+    /// What stands in for AWS's own S3 when our own identity signs: PrivateLink, tests.
+    pub s3: Option<Endpoint>,
+    /// AWS's FIPS 140 endpoints.
+    pub use_fips: bool,
+    /// AWS's endpoints with IPv6.
+    pub use_dual_stack: bool,
+}
+
+/// Makes [`Bucket`]s. Cheap to clone; all clones share connections.
+#[derive(Clone)]
+pub struct ClientFactory {
+    http: SharedHttpClient,
+    aws: AwsOptions,
+}
+
+impl ClientFactory {
+    /// A factory with a pool of connections of its own. Redirects are never followed.
+    #[must_use]
+    pub fn new(aws: AwsOptions) -> Self {
+        Self {
+            http: http_client(),
+            aws,
+        }
+    }
+
+    /// A bucket that a customer's key signs for: at the destination's endpoint, else at AWS.
+    ///
+    /// The client is built from nothing but `target` and `key`, so there is no identity of ours that
+    /// it could fall back to.
+    #[must_use]
+    pub fn with_access_key(&self, target: Target, key: &AccessKey) -> Bucket {
+        let endpoint = target.endpoint.clone();
+        let config = self
+            .config(&target, endpoint.as_ref())
+            .credentials_provider(key.provider());
+        Bucket::new(config, target, Transport::of(endpoint.as_ref()))
+    }
+
+    /// A bucket that our own identity signs for: at AWS, or at the operator's stand-in for it.
+    #[must_use]
+    pub fn with_own_identity(&self, target: AwsTarget, identity: &OwnIdentity) -> Bucket {
+        let target = target.into_inner();
+        let config = self
+            .config(&target, self.aws.s3.as_ref())
+            .credentials_provider(identity.provider.clone())
+            .identity_cache(identity.cache.clone());
+        Bucket::new(config, target, Transport::of(self.aws.s3.as_ref()))
+    }
+
+    fn config(&self, target: &Target, endpoint: Option<&Endpoint>) -> Builder {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            // The SDK's read timeout counts from the first byte sent, and would kill a slow upload
+            // that is alive; `watch` tells the two apart.
+            .disable_read_timeout()
+            .disable_operation_timeout()
+            .disable_operation_attempt_timeout()
+            .build();
+        let config = Builder::new()
+            .behavior_version(BehaviorVersion::latest())
+            .app_name(app_name())
+            .http_client(self.http.clone())
+            .region(aws_sdk_s3::config::Region::new(
+                target.region.as_str().to_owned(),
+            ))
+            .force_path_style(target.addressing == Addressing::Path)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            // We send checksums of our own: the SDK's would read every body again.
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            // A directory bucket's session is asked for with rights that delivering doesn't need.
+            .disable_s3_express_session_auth(true)
+            .disable_multi_region_access_points(true);
+        match endpoint {
+            Some(endpoint) => config.endpoint_url(endpoint.as_str()),
+            None => config
+                .use_fips(self.aws.use_fips)
+                .use_dual_stack(self.aws.use_dual_stack),
+        }
+    }
+}
+
+impl fmt::Debug for ClientFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientFactory")
+            .field("aws", &self.aws)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The SDK's default HTTPS client (aws-lc-rs, the system's roots or `SSL_CERT_FILE`, proxies from the
+/// environment), made here so that all buckets share it: each SDK client would make its own.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = aws_smithy_http_client::Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    })
+}

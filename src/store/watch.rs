@@ -1,0 +1,217 @@
+//! How long an answer may take. A slow upload that moves is left alone; one that doesn't is ended.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_s3::error::BoxError;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the answer to a call without a body.
+    pub(super) answer: Duration,
+    /// For the answer to CompleteMultipartUpload, which "can take several minutes" (API reference).
+    pub(super) complete: Duration,
+    /// While nothing of a body moves, and for the answer behind its last byte. What the kernel still
+    /// holds then (a few MiB) goes out unseen, so this is minutes, not seconds.
+    pub(super) idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(60),
+            complete: Duration::from_secs(600),
+            idle: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Nothing came in time.
+#[derive(Debug)]
+pub(super) struct Overdue(pub(super) Duration);
+
+/// Waits for `call`, at most `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = T>,
+) -> Result<T, Overdue> {
+    tokio::time::timeout(limit, call)
+        .await
+        .map_err(|_| Overdue(limit))
+}
+
+/// Waits for `call` as long as its body moves, and at most `limit` longer.
+pub(super) async fn while_moving<T>(
+    limit: Duration,
+    progress: Progress,
+    call: impl Future<Output = T>,
+) -> Result<T, Overdue> {
+    let mut call = std::pin::pin!(call);
+    loop {
+        let deadline = progress.last() + limit;
+        match tokio::time::timeout_at(deadline.into(), call.as_mut()).await {
+            Ok(answer) => return Ok(answer),
+            Err(_) if progress.last() + limit <= Instant::now() => return Err(Overdue(limit)),
+            Err(_) => {}
+        }
+    }
+}
+
+/// When a body last moved.
+#[derive(Clone, Debug)]
+pub(super) struct Progress(Arc<Mutex<Instant>>);
+
+impl Progress {
+    pub(super) fn start() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+}
+
+/// Puts a [`WatchedBody`] around a request's body, behind signing: a signer must see the bytes.
+#[derive(Debug)]
+pub(super) struct WatchBody(pub(super) Progress);
+
+#[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
+impl Intercept for WatchBody {
+    fn name(&self) -> &'static str {
+        "WatchBody"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.request_mut().body_mut();
+        let inner = std::mem::replace(body, SdkBody::taken());
+        let watched = WatchedBody {
+            inner,
+            pending: Bytes::new(),
+            progress: self.0.clone(),
+        };
+        *body = SdkBody::from_body_1_x(watched);
+        Ok(())
+    }
+}
+
+/// A body that is handed on in slices, without a copy, so that its progress can be seen.
+struct WatchedBody {
+    inner: SdkBody,
+    pending: Bytes,
+    progress: Progress,
+}
+
+/// Bytes in one slice: large enough to cost nothing, small enough to be seen on a slow link.
+const SLICE: usize = 128 << 10;
+
+impl Body for WatchedBody {
+    type Data = Bytes;
+    type Error = aws_smithy_types::body::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.pending.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.pending = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+            }
+        }
+        self.progress.tick();
+        let len = self.pending.len().min(SLICE);
+        Poll::Ready(Some(Ok(Frame::data(self.pending.split_to(len)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pending.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (pending, inner) = (self.pending.len() as u64, Body::size_hint(&self.inner));
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + pending);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + pending);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn slices_are_the_bytes_in_order_without_a_copy() {
+        let bytes = Bytes::from(
+            (0..SLICE * 2 + 7)
+                .map(|i| (i % 251) as u8)
+                .collect::<Vec<_>>(),
+        );
+        let mut body = WatchedBody {
+            inner: SdkBody::from(bytes.clone()),
+            pending: Bytes::new(),
+            progress: Progress::start(),
+        };
+        let mut at = 0;
+        loop {
+            assert_eq!(body.size_hint().exact(), Some((bytes.len() - at) as u64));
+            let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            let Some(frame) = frame else { break };
+            let data = frame.unwrap().into_data().unwrap();
+            assert!(data.len() <= SLICE);
+            assert_eq!(data.as_ptr(), bytes[at..].as_ptr());
+            at += data.len();
+        }
+        assert_eq!(at, bytes.len());
+        assert!(body.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn ends_what_does_not_move() {
+        let limit = Duration::from_millis(20);
+        let still = while_moving(limit, Progress::start(), std::future::pending::<()>()).await;
+        assert_eq!(still.unwrap_err().0, limit);
+        assert!(within(limit, std::future::pending::<()>()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn leaves_what_moves() {
+        let (limit, progress) = (Duration::from_millis(200), Progress::start());
+        let started = Instant::now();
+        let ticking = progress.clone();
+        // Longer than the limit in all, each step far under it.
+        let call = async move {
+            let mut step = tokio::time::interval(Duration::from_millis(5));
+            while started.elapsed() < limit * 2 {
+                step.tick().await;
+                ticking.tick();
+            }
+        };
+        assert!(while_moving(limit, progress, call).await.is_ok());
+        assert!(started.elapsed() >= limit * 2);
+    }
+}

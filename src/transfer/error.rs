@@ -1,0 +1,92 @@
+//! Why a delivery ended before its receipt: what was tried, what came back, who must act.
+
+use super::ledger::LedgerError;
+use super::memory::OverBudget;
+use super::source::SourceFault;
+use crate::plan::{Crc64, ObjectKey};
+use crate::store::{StoreError, UploadId};
+
+/// How a delivery ended without being delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// Size, mtime or ctime of a file moved. Terminal: a new delivery must be made of the new file.
+    #[error(
+        "reading the source of {key}: {fault}; nothing is mixed: create a new delivery for the file as it is now"
+    )]
+    SourceChanged {
+        /// The object, or the receipt where the last look found it.
+        key: ObjectKey,
+        /// What was found.
+        fault: SourceFault,
+    },
+    /// A file can't be read. Terminal until its owner repairs it.
+    #[error(
+        "reading the source of {key}: {fault}; whoever provides the volume must make it readable"
+    )]
+    SourceUnreadable {
+        /// The object, or the receipt where the last look found it.
+        key: ObjectKey,
+        /// What was found.
+        fault: SourceFault,
+    },
+    /// The customer has an object of that key that isn't ours. Terminal: nothing is overwritten.
+    #[error(
+        "writing {key} with If-None-Match: the bucket has an object of that key already, and it is not known to be ours; nothing was overwritten: the customer must move it, or the delivery needs another key"
+    )]
+    ObjectExists {
+        /// The key.
+        key: ObjectKey,
+    },
+    /// The store holds other bytes than we read. Terminal.
+    #[error(
+        "completing {key}: the store answered CRC64NVME {theirs} but {ours} was sent; the object must not be used: ask whoever runs the store"
+    )]
+    ChecksumMismatch {
+        /// The key.
+        key: ObjectKey,
+        /// What we computed.
+        ours: Crc64,
+        /// What the store answered.
+        theirs: Crc64,
+    },
+    /// Whether an upload was completed can't be found out. Terminal: somebody must look.
+    #[error(
+        "completing {key}: the answer was lost and upload {upload} can no longer be asked about; look whether the object is there, or grant read-back so that we can"
+    )]
+    CompletionUnconfirmed {
+        /// The key.
+        key: ObjectKey,
+        /// The upload; empty for a single PutObject.
+        upload: UploadId,
+    },
+    /// The store refuses us. It waits for a new proof of access, then goes on.
+    #[error("writing {key}: {error}; the access must be repaired, the delivery then goes on")]
+    AccessLost {
+        /// The key.
+        key: ObjectKey,
+        /// The refusal.
+        error: StoreError,
+    },
+    /// Too many failures in a row. Terminal until it is asked for again.
+    #[error(
+        "{failures} attempts in a row confirmed no further part, over the backoffLimit of {limit}; the last: {last}"
+    )]
+    BackoffLimitExceeded {
+        /// Failures in a row.
+        failures: u32,
+        /// The limit.
+        limit: u32,
+        /// The last failure, with the key.
+        last: String,
+    },
+    /// What must outlive the process could not be written down. The caller begins anew from the
+    /// ledger as it is.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The memory budget can't hold the smallest piece. The operator's configuration must change.
+    #[error(transparent)]
+    Memory(#[from] OverBudget),
+    /// Stopped as asked, at a part boundary. Uploads are open and the ledger knows them.
+    #[error("stopped at a part boundary")]
+    Stopped,
+}

@@ -1,0 +1,279 @@
+//! One budget for the bytes of all deliveries: a buffer exists only while the pool has room for it.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What the budget is counted in. Coarse, so that a budget of many gigabytes still fits the
+/// semaphore's 32-bit requests; a tiny file costs one unit.
+const UNIT: usize = 1024;
+
+/// Smaller buffers aren't kept for the next one: the allocator serves them as fast.
+const WORTH_KEEPING: usize = 1 << 20;
+
+/// A hard bound in bytes for all buffers taken from it, idle ones included. Waiters are served in
+/// the order in which they asked, so a large request isn't starved by small ones. Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemoryPool(Arc<Shared>);
+
+/// A buffer that the pool can never hold, whatever is returned to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a buffer of {wanted} bytes is over the memory budget of {budget} bytes")]
+pub struct OverBudget {
+    /// The buffer asked for, in bytes.
+    pub wanted: usize,
+    /// The pool's budget, in bytes.
+    pub budget: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    budget: usize,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Idle>,
+    /// The share of a larger pool that this one consists of.
+    _share: Option<Charge>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// Bytes in all buffers and shares, lent out or idle.
+    allocated: usize,
+    free: Vec<Box<[u8]>>,
+}
+
+/// Bytes taken out of a pool; given back on drop.
+#[derive(Debug)]
+struct Charge {
+    pool: Arc<Shared>,
+    bytes: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl MemoryPool {
+    /// A pool of at most `bytes` bytes, rounded down to whole KiB (one at least).
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self::with_share(bytes, None)
+    }
+
+    fn with_share(bytes: usize, share: Option<Charge>) -> Self {
+        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
+        Self(Arc::new(Shared {
+            budget: units * UNIT,
+            permits: Arc::new(Semaphore::new(units)),
+            idle: Mutex::new(Idle::default()),
+            _share: share,
+        }))
+    }
+
+    /// The budget in bytes.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.0.budget
+    }
+
+    /// Bytes that buffers hold now, idle ones included: never over the budget.
+    #[must_use]
+    pub fn allocated(&self) -> usize {
+        self.0.idle().allocated
+    }
+
+    /// Waits until there is room for `len` bytes and returns them. Their content is undefined: it
+    /// may be that of an earlier buffer.
+    ///
+    /// # Errors
+    /// When `len` is over the budget, so that waiting would never end.
+    pub async fn acquire(&self, len: usize) -> Result<PooledBuffer, OverBudget> {
+        let charge = self.charge(len).await?;
+        let memory = self.0.allocate(len);
+        Ok(PooledBuffer { memory, charge })
+    }
+
+    /// Sets `bytes` bytes apart as a pool of their own, which ends when its last buffer does.
+    ///
+    /// # Errors
+    /// When `bytes` is over the budget.
+    pub async fn carve(&self, bytes: usize) -> Result<Self, OverBudget> {
+        let mut share = self.charge(bytes).await?;
+        let mut idle = self.0.idle();
+        idle.make_room(bytes, self.0.budget);
+        share.bytes = bytes;
+        drop(idle);
+        Ok(Self::with_share(bytes, Some(share)))
+    }
+
+    async fn charge(&self, len: usize) -> Result<Charge, OverBudget> {
+        let over = OverBudget {
+            wanted: len,
+            budget: self.0.budget,
+        };
+        if len > self.0.budget {
+            return Err(over);
+        }
+        let units = u32::try_from(len.div_ceil(UNIT)).map_err(|_| over)?;
+        let permits = Arc::clone(&self.0.permits);
+        let permit = permits.acquire_many_owned(units).await.map_err(|_| over)?;
+        Ok(Charge {
+            pool: Arc::clone(&self.0),
+            bytes: 0,
+            _permit: permit,
+        })
+    }
+}
+
+impl Shared {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        // Nothing panics while it is held, and the counts would still be right if something did.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The caller holds a permit for `len` bytes, so lent bytes stay within the budget, and giving
+    /// up idle ones is always enough.
+    fn allocate(&self, len: usize) -> Box<[u8]> {
+        let mut idle = self.idle();
+        if let Some(found) = idle.free.iter().position(|buffer| buffer.len() == len) {
+            return idle.free.swap_remove(found);
+        }
+        idle.make_room(len, self.budget);
+        drop(idle);
+        vec![0; len].into_boxed_slice()
+    }
+}
+
+impl Idle {
+    fn make_room(&mut self, len: usize, budget: usize) {
+        while self.allocated + len > budget {
+            let Some(buffer) = self.free.pop() else { break };
+            self.allocated -= buffer.len();
+        }
+        self.allocated += len;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.pool.idle().allocated -= self.bytes;
+    }
+}
+
+/// Bytes on loan from a [`MemoryPool`], which gets them back on drop.
+#[derive(Debug)]
+pub struct PooledBuffer {
+    memory: Box<[u8]>,
+    charge: Charge,
+}
+
+impl PooledBuffer {
+    /// The same memory, shared and read-only; it goes back to the pool with its last clone.
+    #[must_use]
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl Deref for PooledBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory
+    }
+}
+
+impl DerefMut for PooledBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+}
+
+impl AsRef<[u8]> for PooledBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Drop for PooledBuffer {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        let mut idle = self.charge.pool.idle();
+        if memory.len() >= WORTH_KEEPING {
+            idle.free.push(memory);
+        } else {
+            idle.allocated -= memory.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn never_holds_more_than_its_budget() {
+        const BUDGET: usize = 8 << 20;
+        let pool = MemoryPool::new(BUDGET);
+        let tasks: Vec<_> = (0..200_usize)
+            .map(|n| {
+                let pool = pool.clone();
+                tokio::spawn(async move {
+                    for round in 0..20 {
+                        let len = [3 << 20, 1 << 20, 5000, 0, 8 << 20][(n + round) % 5];
+                        if (n + round) % 7 == 0 {
+                            let share = pool.carve(2 << 20).await.unwrap();
+                            drop(share.acquire(1 << 20).await.unwrap().freeze());
+                        }
+                        let mut buffer = pool.acquire(len).await.unwrap();
+                        assert_eq!(buffer.len(), len);
+                        buffer.fill(7);
+                        assert!(pool.allocated() <= BUDGET, "{} over", pool.allocated());
+                        tokio::task::yield_now().await;
+                        drop(buffer.freeze());
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(pool.allocated() <= BUDGET);
+        let whole = pool.acquire(BUDGET).await.unwrap();
+        assert_eq!((whole.len(), pool.allocated()), (BUDGET, BUDGET));
+    }
+
+    #[tokio::test]
+    async fn serves_a_large_request_before_later_small_ones() {
+        let pool = MemoryPool::new(4096);
+        let first = pool.acquire(2048).await.unwrap();
+        let mut large = Box::pin(pool.acquire(4096));
+        assert!(futures::poll!(&mut large).is_pending());
+        let mut small = Box::pin(pool.acquire(1024));
+        assert!(
+            futures::poll!(&mut small).is_pending(),
+            "it may not overtake"
+        );
+        drop(first);
+        let large = large.await.unwrap();
+        assert!(futures::poll!(&mut small).is_pending());
+        drop(large);
+        assert_eq!(small.await.unwrap().len(), 1024);
+    }
+
+    #[tokio::test]
+    async fn refuses_what_never_fits_and_reuses_full_buffers() {
+        let pool = MemoryPool::new(2 << 20);
+        let refused = pool.acquire((2 << 20) + 1).await.map(|buffer| buffer.len());
+        assert_eq!(
+            refused,
+            Err(OverBudget {
+                wanted: (2 << 20) + 1,
+                budget: 2 << 20
+            })
+        );
+        let buffer = pool.acquire(1 << 20).await.unwrap();
+        let address = buffer.as_ptr();
+        drop(buffer.freeze());
+        assert_eq!(pool.acquire(1 << 20).await.unwrap().as_ptr(), address);
+    }
+}

@@ -1,0 +1,260 @@
+//! When to try again, how long to wait before, and when to give up.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::TransferError;
+use super::progress::Meter;
+use crate::store::{ErrorClass, StoreError};
+
+/// How long the waits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// The longest first wait; each further failure doubles it.
+    pub base: Duration,
+    /// No wait is longer.
+    pub cap: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// With the default backoffLimit of 6 an outage of one to two minutes is ridden out:
+    /// 2 + 4 + 8 + 16 + 32 + 60 seconds at most, half of it on average.
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(2),
+            cap: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Full jitter: anything from nothing to the ceiling, so that many deliveries which failed
+    /// together don't come back together. A throttling store gets two doublings more.
+    fn wait(self, class: ErrorClass, failures: u32, jitter: f64) -> Duration {
+        let throttled = if class == ErrorClass::Throttled { 2 } else { 0 };
+        let doublings = (failures.saturating_sub(1) + throttled).min(20);
+        self.base
+            .saturating_mul(1 << doublings)
+            .min(self.cap)
+            .mul_f64(jitter)
+    }
+}
+
+/// Codes of refusals which a second try can cure although the store blames the request: bytes that
+/// were damaged or cut off on their way.
+const DAMAGED: [&str; 5] = [
+    "BadDigest",
+    "XAmzContentChecksumMismatch",
+    "IncompleteBody",
+    "RequestTimeout",
+    "InvalidDigest",
+];
+
+/// Whether the same request may succeed later.
+pub(super) fn is_retryable(error: &StoreError) -> bool {
+    error.class != ErrorClass::Terminal || DAMAGED.contains(&error.code.as_str())
+}
+
+/// A failure, as it is counted and told.
+pub(super) struct Failure {
+    pub(super) class: ErrorClass,
+    /// What was tried and what came back.
+    pub(super) text: String,
+}
+
+/// The number of failures that a request saw when it was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Seen(u32);
+
+/// Consecutive failures of a delivery, without a newly confirmed part between them. Requests that were
+/// under way together and fail together count once: one outage isn't eight.
+pub(super) struct Attempts {
+    policy: RetryPolicy,
+    limit: u32,
+    failures: AtomicU32,
+    meter: Meter,
+}
+
+impl Attempts {
+    pub(super) fn new(policy: RetryPolicy, limit: u32, meter: Meter) -> Self {
+        Self {
+            policy,
+            limit,
+            failures: AtomicU32::new(0),
+            meter,
+        }
+    }
+
+    pub(super) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// To be called before a request is sent.
+    pub(super) fn begin(&self) -> Seen {
+        Seen(self.failures.load(Ordering::SeqCst))
+    }
+
+    /// A part, or a whole object, is newly confirmed.
+    pub(super) fn confirmed(&self) {
+        if self.failures.swap(0, Ordering::SeqCst) != 0 {
+            self.meter.update(|progress| {
+                progress.attempts = 0;
+                progress.last_error = None;
+            });
+        }
+    }
+
+    /// Counts a failure and waits before the next try; `stop` cuts the wait short.
+    pub(super) async fn failed(
+        &self,
+        seen: Seen,
+        failure: Failure,
+        stop: &CancellationToken,
+    ) -> Result<(), TransferError> {
+        let next = seen.0 + 1;
+        let counted =
+            self.failures
+                .compare_exchange(seen.0, next, Ordering::SeqCst, Ordering::SeqCst);
+        let failures = counted.map_or_else(|now| now.max(1), |_| next);
+        self.meter.update(|progress| {
+            progress.attempts = failures;
+            progress.last_error = Some(failure.text.clone());
+        });
+        if failures > self.limit {
+            let (limit, last) = (self.limit, failure.text);
+            return Err(TransferError::BackoffLimitExceeded {
+                failures,
+                limit,
+                last,
+            });
+        }
+        let wait = self.policy.wait(failure.class, failures, fastrand::f64());
+        tracing::debug!(failures, ?wait, error = %failure.text, "trying again");
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Err(TransferError::Stopped),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::super::progress::Progress;
+    use super::*;
+
+    const QUICK: RetryPolicy = RetryPolicy {
+        base: Duration::from_micros(1),
+        cap: Duration::from_micros(2),
+    };
+
+    fn attempts(policy: RetryPolicy, limit: u32) -> (Attempts, watch::Receiver<Progress>) {
+        let (sender, progress) = watch::channel(Progress::default());
+        (Attempts::new(policy, limit, Meter::new(sender)), progress)
+    }
+
+    fn failure() -> Failure {
+        Failure {
+            class: ErrorClass::Transient,
+            text: "UploadPart: 503".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn gives_up_over_the_limit_and_a_confirmed_part_starts_the_count_again() {
+        let (attempts, progress) = attempts(QUICK, 2);
+        let stop = CancellationToken::new();
+        for round in 0..3 {
+            for _ in 0..2 {
+                attempts
+                    .failed(attempts.begin(), failure(), &stop)
+                    .await
+                    .unwrap();
+            }
+            assert_eq!(progress.borrow().attempts, 2, "round {round}");
+            assert_eq!(
+                progress.borrow().last_error.as_deref(),
+                Some("UploadPart: 503")
+            );
+            attempts.confirmed();
+            assert_eq!(progress.borrow().attempts, 0);
+            assert_eq!(progress.borrow().last_error, None);
+        }
+        attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap();
+        attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap();
+        let last = attempts
+            .failed(attempts.begin(), failure(), &stop)
+            .await
+            .unwrap_err();
+        assert!(matches!(
+            last,
+            TransferError::BackoffLimitExceeded { failures: 3, limit: 2, last } if last == "UploadPart: 503"
+        ));
+    }
+
+    #[tokio::test]
+    async fn failures_of_one_outage_count_once() {
+        let (attempts, progress) = attempts(QUICK, 1);
+        let stop = CancellationToken::new();
+        let seen: Vec<_> = (0..8).map(|_| attempts.begin()).collect();
+        for seen in seen {
+            attempts.failed(seen, failure(), &stop).await.unwrap();
+        }
+        assert_eq!(progress.borrow().attempts, 1);
+    }
+
+    #[tokio::test]
+    async fn stopping_cuts_a_wait_short() {
+        let hour = Duration::from_secs(3600);
+        let (attempts, _progress) = attempts(
+            RetryPolicy {
+                base: hour,
+                cap: hour,
+            },
+            6,
+        );
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let waited = attempts.failed(attempts.begin(), failure(), &stop).await;
+        assert!(matches!(waited, Err(TransferError::Stopped)));
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_longer_for_a_throttling_store() {
+        let policy = RetryPolicy {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+        };
+        let seconds = |class, failures| policy.wait(class, failures, 1.0).as_secs();
+        let waits: Vec<_> = (1..=8).map(|n| seconds(ErrorClass::Transient, n)).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(seconds(ErrorClass::Throttled, 1), 4);
+        assert_eq!(seconds(ErrorClass::Ambiguous, u32::MAX), 60);
+        assert_eq!(policy.wait(ErrorClass::Transient, 3, 0.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn tells_what_a_second_try_can_cure() {
+        let error = |code: &str, class| StoreError {
+            action: "UploadPart",
+            code: code.to_owned(),
+            message: String::new(),
+            status: Some(400),
+            class,
+        };
+        assert!(is_retryable(&error("BadDigest", ErrorClass::Terminal)));
+        assert!(is_retryable(&error("SlowDown", ErrorClass::Throttled)));
+        assert!(!is_retryable(&error("AccessDenied", ErrorClass::Terminal)));
+        assert!(!is_retryable(&error("NoSuchUpload", ErrorClass::Terminal)));
+    }
+}
