@@ -13,12 +13,23 @@ use crate::support::ControlPlane;
 ///
 /// A line `field: value` replaces the field or adds it; `!field` takes it away.
 fn manifest(kind: &str, name: &str, base: &str, change: &str) -> String {
-    let field = |line: &str| line.split(':').next().unwrap().trim_start_matches('!').to_owned();
+    let field = |line: &str| {
+        line.split(':')
+            .next()
+            .unwrap()
+            .trim_start_matches('!')
+            .to_owned()
+    };
     let changed: Vec<String> = change.lines().map(field).collect();
     let kept = base.lines().filter(|line| !changed.contains(&field(line)));
     let added = change.lines().filter(|line| !line.starts_with('!'));
-    let spec: String = kept.chain(added).map(|line| format!("  {line}\n")).collect();
-    format!("---\napiVersion: outbound.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}")
+    let spec: String = kept
+        .chain(added)
+        .map(|line| format!("  {line}\n"))
+        .collect();
+    format!(
+        "---\napiVersion: outbound.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
+    )
 }
 
 /// Applies one manifest for each case, all at once: each must be refused with the case's words.
@@ -34,11 +45,17 @@ fn refuses(kind: &str, base: &str, cases: &[(&str, &str)]) {
         let about = format!("{:?} is invalid", name(number));
         match refusal.lines().find(|line| line.contains(&about)) {
             None => wrong.push(format!("{change:?} is not refused")),
-            Some(line) if !line.contains(words) => wrong.push(format!("{change:?} is refused without {words:?}: {line}")),
+            Some(line) if !line.contains(words) => {
+                wrong.push(format!("{change:?} is refused without {words:?}: {line}"))
+            }
             Some(_) => {}
         }
     }
-    assert!(wrong.is_empty(), "{}\n\nall of it:\n{refusal}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{}\n\nall of it:\n{refusal}",
+        wrong.join("\n")
+    );
 }
 
 /// Applies one manifest for each case: each must be taken.
@@ -55,5 +72,8 @@ fn accepts(kind: &str, base: &str, cases: &[&str]) {
 
 /// Applies one manifest that must be refused before its rules are looked at, and so without its name.
 fn refused(manifest: &str) -> String {
-    ControlPlane::shared().namespace("schema").apply(manifest).refusal()
+    ControlPlane::shared()
+        .namespace("schema")
+        .apply(manifest)
+        .refusal()
 }

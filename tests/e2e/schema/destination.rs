@@ -27,24 +27,54 @@ fn a_permission_mode_has_exactly_its_own_block() {
         KIND,
         ACCESS_KEY,
         &[
-            ("!accessKey", "permissionMode AccessKey needs the block accessKey: {secretRef: {name: ...}}"),
+            (
+                "!accessKey",
+                "permissionMode AccessKey needs the block accessKey: {secretRef: {name: ...}}",
+            ),
             ("!permissionMode", "spec.permissionMode: Required value"),
-            ("!permissionMode\n!accessKey", "spec.permissionMode: Required value"),
-            ("permissionMode: AssumeRole", r#"supported values: "AccessKey", "CrossAccount""#),
-            ("permissionMode: accessKey", r#"supported values: "AccessKey", "CrossAccount""#),
+            (
+                "!permissionMode\n!accessKey",
+                "spec.permissionMode: Required value",
+            ),
+            (
+                "permissionMode: AssumeRole",
+                r#"supported values: "AccessKey", "CrossAccount""#,
+            ),
+            (
+                "permissionMode: accessKey",
+                r#"supported values: "AccessKey", "CrossAccount""#,
+            ),
             ("accessKey: {}", "spec.accessKey.secretRef: Required value"),
-            ("accessKey: {secretRef: {}}", "spec.accessKey.secretRef.name: Required value"),
-            ("accessKey: {secretRef: {name: \"\"}}", "spec.accessKey.secretRef.name"),
-            ("accessKey: {secretRef: {name: A_B}}", "spec.accessKey.secretRef.name"),
+            (
+                "accessKey: {secretRef: {}}",
+                "spec.accessKey.secretRef.name: Required value",
+            ),
+            (
+                "accessKey: {secretRef: {name: \"\"}}",
+                "spec.accessKey.secretRef.name",
+            ),
+            (
+                "accessKey: {secretRef: {name: A_B}}",
+                "spec.accessKey.secretRef.name",
+            ),
         ],
     );
     refuses(
         KIND,
         CROSS_ACCOUNT,
         &[
-            ("accessKey: {secretRef: {name: acme}}", "CrossAccount has no block, because no secret is shared"),
-            ("endpoint: https://s3.example.com", "endpoint goes with permissionMode AccessKey only"),
-            ("!bucketOwner", "CrossAccount needs bucketOwner, the customer's 12-digit account id"),
+            (
+                "accessKey: {secretRef: {name: acme}}",
+                "CrossAccount has no block, because no secret is shared",
+            ),
+            (
+                "endpoint: https://s3.example.com",
+                "endpoint goes with permissionMode AccessKey only",
+            ),
+            (
+                "!bucketOwner",
+                "CrossAccount needs bucketOwner, the customer's 12-digit account id",
+            ),
         ],
     );
 }
@@ -53,7 +83,8 @@ fn a_permission_mode_has_exactly_its_own_block() {
 fn a_bucket_is_named_by_the_published_rules() {
     const CHARACTERS: &str = "lower-case letters, digits, dots and hyphens only";
     const ENDS: &str = "begins and ends with a letter or a digit";
-    const RESERVED: &str = "S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-";
+    const RESERVED: &str =
+        "S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-";
     const ALIAS: &str = "access point aliases (-s3alias, --ol-s3, .mrap) are not supported";
     const DIRECTORY: &str = "directory and table buckets (--x-s3, --table-s3) are not supported";
     let long = format!("bucket: {}", "a".repeat(64));
@@ -90,7 +121,13 @@ fn a_bucket_is_named_by_the_published_rules() {
     accepts(
         KIND,
         ACCESS_KEY,
-        &[&longest, "bucket: a.b", "bucket: 0-0", "bucket: acme.example.com", "bucket: 1.2.3.4.5"],
+        &[
+            &longest,
+            "bucket: a.b",
+            "bucket: 0-0",
+            "bucket: acme.example.com",
+            "bucket: 1.2.3.4.5",
+        ],
     );
 }
 
@@ -105,7 +142,10 @@ fn a_bucket_owner_is_twelve_digits_in_quotes() {
             ("bucketOwner: \"\"", DIGITS),
             ("bucketOwner: \"11112222333x\"", DIGITS),
             ("bucketOwner: \"1111-2222-3333\"", "may not be more than 12"),
-            ("bucketOwner: 111122223333", "spec.bucketOwner in body must be of type string"),
+            (
+                "bucketOwner: 111122223333",
+                "spec.bucketOwner in body must be of type string",
+            ),
         ],
     );
     accepts(KIND, ACCESS_KEY, &["bucketOwner: \"000000000001\""]);
@@ -113,7 +153,7 @@ fn a_bucket_owner_is_twelve_digits_in_quotes() {
 
 #[test]
 fn a_prefix_is_empty_or_a_folder_below_the_bucket() {
-    const DOTS: &str = r#"a prefix has no \".\" or \"..\" segment"#;
+    const DOTS: &str = r#"a prefix has no "." or ".." segment"#;
     const CONTROL: &str = "control characters are not allowed";
     // 257 characters, 513 bytes.
     let bytes = format!("prefix: {}/", "ü".repeat(256));
@@ -142,7 +182,14 @@ fn a_prefix_is_empty_or_a_folder_below_the_bucket() {
     accepts(
         KIND,
         ACCESS_KEY,
-        &["!prefix", "prefix: \"\"", "prefix: a b/ü/", "prefix: .hidden/..a/b../", "prefix: day=1/", &longest],
+        &[
+            "!prefix",
+            "prefix: \"\"",
+            "prefix: a b/ü/",
+            "prefix: .hidden/..a/b../",
+            "prefix: day=1/",
+            &longest,
+        ],
     );
 }
 
@@ -168,7 +215,7 @@ pub(super) fn sizes_are_bounded(kind: &str, base: &str, field: &str) {
         ("\"0.9999999999\"", WHOLE),
         ("999.9999999m", WHOLE),
         ("999999.9999u", WHOLE),
-        ("9999999999e-10", WHOLE),
+        ("\"9999999999e-10\"", WHOLE),
         ("1Ti", "1Ti is more than that"),
         ("1.1T", LIMIT),
         ("2P", LIMIT),
@@ -185,20 +232,43 @@ pub(super) fn sizes_are_bounded(kind: &str, base: &str, field: &str) {
         ("1e1.5", FORM),
         ("1.5", NOT_A_SIZE),
         ("true", NOT_A_SIZE),
-        ("null", NOT_A_SIZE),
         ("[]", NOT_A_SIZE),
     ];
     let at = |size: &str| field.replace("{}", size);
-    let refusals: Vec<(String, &str)> = refusals.iter().map(|(size, words)| (at(size), *words)).collect();
-    let refusals: Vec<(&str, &str)> = refusals.iter().map(|(change, words)| (change.as_str(), *words)).collect();
+    let refusals: Vec<(String, &str)> = refusals
+        .iter()
+        .map(|(size, words)| (at(size), *words))
+        .collect();
+    let refusals: Vec<(&str, &str)> = refusals
+        .iter()
+        .map(|(change, words)| (change.as_str(), *words))
+        .collect();
     refuses(kind, base, &refusals);
 
     let taken = [
-        "1", "\"1\"", "500k", "64Mi", "1T", "1000000000000", "1000G", "931Gi", "0.5G", "\"+5M\"", ".5k", "1.2345678G",
-        "\"1e6\"", "2000m",
+        "1",
+        "\"1\"",
+        "500k",
+        "64Mi",
+        "1T",
+        "1000000000000",
+        "1000G",
+        "931Gi",
+        "0.5G",
+        "\"+5M\"",
+        ".5k",
+        "1.2345678G",
+        "\"1e6\"",
+        "1e6",
+        "2000m",
+        "null",
     ];
     let taken: Vec<String> = taken.iter().map(|size| at(size)).collect();
-    accepts(kind, base, &taken.iter().map(String::as_str).collect::<Vec<_>>());
+    accepts(
+        kind,
+        base,
+        &taken.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -227,7 +297,12 @@ fn an_endpoint_is_scheme_host_and_port() {
     accepts(
         KIND,
         ACCESS_KEY,
-        &["endpoint: http://127.0.0.1:7070", "endpoint: \"https://[fd00::1]:9000\"", "endpoint: https://s3", "!endpoint"],
+        &[
+            "endpoint: http://127.0.0.1:7070",
+            "endpoint: \"https://[fd00::1]:9000\"",
+            "endpoint: https://s3",
+            "!endpoint",
+        ],
     );
 }
 
@@ -242,23 +317,54 @@ fn the_other_fields_take_what_they_say() {
             ("region: eu west 1", REGION),
             ("region: eu-west-", REGION),
             ("region: \"\"", REGION),
-            ("addressing: path", r#"supported values: "VirtualHosted", "Path""#),
-            ("acl: public-read", r#"supported values: "BucketOwnerFullControl", "None""#),
+            (
+                "addressing: path",
+                r#"supported values: "VirtualHosted", "Path""#,
+            ),
+            (
+                "acl: public-read",
+                r#"supported values: "BucketOwnerFullControl", "None""#,
+            ),
             ("readBack: true", "must be of type string"),
             ("readBack: Yes", "must be of type string"),
-            ("readBack: Full", r#"supported values: "WriteOnly", "Granted""#),
+            (
+                "readBack: Full",
+                r#"supported values: "WriteOnly", "Granted""#,
+            ),
             ("suspend: \"yes\"", "must be of type boolean"),
-            ("suspend: null", "must be of type boolean"),
-            ("region: null", "must be of type string"),
-            ("verification: null", "must be of type object"),
+            ("bucket: null", "spec.bucket: Required value"),
+            (
+                "accessKey: null",
+                "permissionMode AccessKey needs the block accessKey",
+            ),
             ("verification: {interval: 59s}", "interval is at least 1m"),
             ("verification: {interval: 1ms}", "interval is at least 1m"),
-            ("verification: {interval: 8760h1s}", "interval is at most 8760h, a year"),
+            (
+                "verification: {interval: 8760h1s}",
+                "interval is at most 8760h, a year",
+            ),
             ("verification: {interval: 1d}", "spec.verification.interval"),
-            ("verification: {interval: \"-5m\"}", "spec.verification.interval"),
-            ("verification: {interval: \"5\"}", "spec.verification.interval"),
+            (
+                "verification: {interval: \"-5m\"}",
+                "spec.verification.interval",
+            ),
+            (
+                "verification: {interval: \"5\"}",
+                "spec.verification.interval",
+            ),
             ("verification: {interval: 5}", "must be of type string"),
-            ("verification: {interval: 99999999999h}", "interval is at most 8760h, a year"),
+            (
+                "verification: {interval: 99999999999h}",
+                "interval is at most 8760h, a year",
+            ),
+            (
+                "verification: {interval: 99999h99999h99999h99999h}",
+                "interval is at most 8760h, a year",
+            ),
+            (
+                "verification: {interval: 9999999m9999999m9999999m}",
+                "interval is at most 8760h, a year",
+            ),
         ],
     );
     accepts(
@@ -268,6 +374,7 @@ fn the_other_fields_take_what_they_say() {
             "region: us-gov-west-1\naddressing: VirtualHosted\nacl: None\nreadBack: Granted\nsuspend: true",
             "region: garage\naddressing: Path\nacl: BucketOwnerFullControl\nreadBack: WriteOnly\nsuspend: false",
             "verification: {}",
+            "region: null\nsuspend: null\nverification: null\nacl: null",
             "verification: {interval: 1m}",
             "verification: {interval: 1h30m}",
             "verification: {interval: 8760h}",
@@ -278,23 +385,45 @@ fn the_other_fields_take_what_they_say() {
 
 #[test]
 fn a_field_that_does_not_work_yet_or_never_is_unknown() {
-    for field in ["assumeRole: {roleArn: x}", "encryption: {type: SSE-S3}", "crossAccount: {}", "splitsize: 1G"] {
+    for field in [
+        "assumeRole: {roleArn: x}",
+        "encryption: {type: SSE-S3}",
+        "crossAccount: {}",
+        "splitsize: 1G",
+    ] {
         let name = field.split(':').next().unwrap();
         let refusal = refused(&manifest(KIND, "acme", ACCESS_KEY, field));
-        assert!(refusal.contains(&format!("unknown field \"spec.{name}\"")), "{refusal}");
+        assert!(
+            refusal.contains(&format!("unknown field \"spec.{name}\"")),
+            "{refusal}"
+        );
     }
-    let nested = refused(&manifest(KIND, "acme", ACCESS_KEY, "accessKey: {secretRef: {name: acme, namespace: other}}"));
-    assert!(nested.contains("unknown field \"spec.accessKey.secretRef.namespace\""), "{nested}");
+    let nested = refused(&manifest(
+        KIND,
+        "acme",
+        ACCESS_KEY,
+        "accessKey: {secretRef: {name: acme, namespace: other}}",
+    ));
+    assert!(
+        nested.contains("unknown field \"spec.accessKey.secretRef.namespace\""),
+        "{nested}"
+    );
 }
 
 #[test]
 fn every_field_of_a_destination_can_be_changed() {
     let namespace = ControlPlane::shared().namespace("schema");
-    namespace.apply(&manifest(KIND, "acme", ACCESS_KEY, "")).ok();
-    namespace.apply(&manifest(KIND, "acme", CROSS_ACCOUNT, "bucket: acme-other")).ok();
+    namespace
+        .apply(&manifest(KIND, "acme", ACCESS_KEY, ""))
+        .ok();
+    namespace
+        .apply(&manifest(KIND, "acme", CROSS_ACCOUNT, "bucket: acme-other"))
+        .ok();
     let spec = namespace.get("obdest", "acme").unwrap()["spec"].clone();
     assert_eq!(spec["permissionMode"], "CrossAccount");
     assert_eq!(spec["bucket"], "acme-other");
     assert_eq!(spec["accessKey"], Value::Null);
-    namespace.apply(&manifest(KIND, "acme", ACCESS_KEY, "")).ok();
+    namespace
+        .apply(&manifest(KIND, "acme", ACCESS_KEY, ""))
+        .ok();
 }
