@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::{
-    BoundaryKind, DeliveryReason, OutboundDelivery, Quantity, SplitSpec as SplitFields,
+    BoundaryKind, DeliveryReason, DurationText, OutboundDelivery, Quantity,
+    SplitSpec as SplitFields,
 };
 use crate::plan::{
     Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
@@ -86,7 +87,7 @@ pub(super) fn read(
                 "spec.source.volume.path: {error}; create another delivery with a path that can be"
             ),
         })?,
-        min_age: spec.source.volume.min_age.map(Into::into),
+        min_age: min_age(delivery)?,
         md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
             Md5::Unwanted
         } else {
@@ -96,6 +97,15 @@ pub(super) fn read(
             .backoff_limit
             .and_then(|limit| limit.try_into().ok())
             .unwrap_or(DEFAULT_BACKOFF_LIMIT),
+    })
+}
+
+/// How long every file must have been still.
+fn min_age(delivery: &OutboundDelivery) -> Result<Option<Duration>, Rejected> {
+    let named = delivery.spec.source.volume.min_age.as_ref();
+    named.map(DurationText::get).transpose().map_err(|error| Rejected {
+        reason: DeliveryReason::WaitingForSource,
+        message: format!("spec.source.volume.minAge: {error}; create another delivery with a value that can be"),
     })
 }
 
