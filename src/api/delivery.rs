@@ -172,7 +172,7 @@ pub struct SplitSpec {
     pub separator: Option<String>,
 }
 
-/// Where a cut may be.
+/// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BoundaryKind {
     /// Never inside a record.
@@ -181,14 +181,14 @@ pub enum BoundaryKind {
     Byte,
 }
 
-/// What a record is.
+/// What a record is. Lines (what applies when absent): bytes up to a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
     /// Bytes up to a delimiter.
     Lines,
 }
 
-/// What happens when an object's key is taken.
+/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IfExists {
     /// The delivery fails.

@@ -117,6 +117,24 @@ fn lacks(path: &str, schema: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
+fn an_optional_choice_says_what_applies_without_it() {
+    for name in &CRDS[..2] {
+        let root = schema(name);
+        let spec = &root["properties"]["spec"]["properties"];
+        let parts = [spec, &spec["split"]["properties"]];
+        for (field, property) in parts.iter().filter_map(|part| part.as_object()).flatten() {
+            if property.get("enum").is_some() && field != "permissionMode" {
+                let description = property["description"].as_str().unwrap().to_lowercase();
+                assert!(
+                    description.contains("absent"),
+                    "{name} {field}: {description}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn every_field_is_described_and_bounded() {
     let mut found = Vec::new();
     // The ledger is nobody's input: the operator alone writes it.
