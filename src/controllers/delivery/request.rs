@@ -93,10 +93,7 @@ pub(super) fn read(
         } else {
             Md5::Wanted
         },
-        backoff_limit: spec
-            .backoff_limit
-            .and_then(|limit| limit.try_into().ok())
-            .unwrap_or(DEFAULT_BACKOFF_LIMIT),
+        backoff_limit: backoff_limit(delivery),
     })
 }
 
@@ -151,6 +148,15 @@ fn read_split(
         delimiter,
         max_record_size,
     })
+}
+
+/// Consecutive attempts without a newly confirmed part before the delivery fails.
+pub(super) fn backoff_limit(delivery: &OutboundDelivery) -> u32 {
+    let named = delivery
+        .spec
+        .backoff_limit
+        .and_then(|limit| limit.try_into().ok());
+    named.unwrap_or(DEFAULT_BACKOFF_LIMIT)
 }
 
 /// What `{date}` and `{timestamp}` render: the named time, else the creation time.
