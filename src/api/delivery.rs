@@ -110,7 +110,7 @@ pub struct SourceSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSource {
-    /// The files, relative to <volume root>/<namespace>/. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
+    /// The files, relative to this namespace's folder on the operator's volume. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),

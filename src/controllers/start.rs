@@ -94,10 +94,7 @@ async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
         None => None,
     };
     Ok(Shared {
-        resources: Resources::new(
-            config.memory()?,
-            config.transfer.max_concurrent_parts.into(),
-        ),
+        resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
         recorder: Recorder::new(client.clone(), Reporter::from("outbound-operator")),
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),
