@@ -328,3 +328,73 @@ pub(super) fn plan_of(files: &[Bytes]) -> Plan {
     });
     Plan::restore(sources.collect(), objects.collect(), key("d.info")).unwrap()
 }
+
+/// A proxy before the server that applies one request and loses its answer.
+pub(super) struct Forgetful {
+    pub(super) endpoint: String,
+    pub(super) lost: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Forgetful {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Forgetful {
+    /// Loses the answer to the first request whose first line contains all of `words`.
+    pub(super) async fn before(server: &Server, words: &'static [&'static str]) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let upstream = server.endpoint.strip_prefix("http://").unwrap().to_owned();
+        let lost = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lost);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
+                connections.spawn(pump(client, server, words, Arc::clone(&counter)));
+            }
+        });
+        Self {
+            endpoint,
+            lost,
+            task,
+        }
+    }
+
+    pub(super) fn bucket(&self) -> Bucket {
+        bucket_at(&self.endpoint, SECRET)
+    }
+}
+
+async fn pump(
+    mut client: tokio::net::TcpStream,
+    mut server: tokio::net::TcpStream,
+    words: &[&str],
+    lost: Arc<AtomicUsize>,
+) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
+    let mut forget = false;
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let Ok(len @ 1..) = read else { return };
+                let line = up[..len].split(|byte| *byte == b'\r').next().unwrap();
+                let line = String::from_utf8_lossy(line);
+                let meant = line.ends_with("HTTP/1.1") && words.iter().all(|word| line.contains(word));
+                let first = || lost.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+                forget |= meant && first().is_ok();
+                if server.write_all(&up[..len]).await.is_err() { return }
+            }
+            read = server.read(&mut down) => {
+                let Ok(len @ 1..) = read else { return };
+                // The request was applied; the connection ends without a word.
+                if forget && !down[..len].starts_with(b"HTTP/1.1 100") { return }
+                if client.write_all(&down[..len]).await.is_err() { return }
+            }
+        }
+    }
+}

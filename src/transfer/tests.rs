@@ -359,7 +359,9 @@ async fn a_source_that_changes_in_the_middle_ends_the_delivery() {
     assert_eq!(fault, SourceFault::Changed("the file grew".to_owned()));
     let (plan, states) = (&case.job.plan, ledger.states());
     let within = Duration::from_secs(10);
-    let left = abort_open(plan, &states, &server.bucket(), within).await;
+    let (aborted, of, from) = (Arc::clone(plan), states.clone(), server.bucket());
+    let left = tokio::spawn(async move { abort_open(&aborted, &of, &from, within).await });
+    let left = left.await.unwrap();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(server.holds().await, (vec![], vec![]));
     // Once more: an upload that is gone is fine, and one that can't be asked about is named.
@@ -495,4 +497,81 @@ async fn a_vanished_upload_starts_that_object_again() {
         1 + 3,
         "nothing of the first upload is taken for the second's"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_is_settled_and_nothing_is_sent_twice() {
+    const COMPLETE: &[&str] = &["POST ", "f00.csv", "uploadId="];
+    const CREATE: &[&str] = &["POST ", "f00.csv", "uploads"];
+    const PART: &[&str] = &["PUT ", "f00.csv", "partNumber=1"];
+    const PUT: &[&str] = &["PUT ", "f00.csv"];
+    for (read_back, words, uploads_left) in [
+        (ReadBack::WriteOnly, COMPLETE, 0),
+        (ReadBack::WriteOnly, PART, 0),
+        // The one upload that nobody can know of.
+        (ReadBack::WriteOnly, CREATE, 1),
+        (ReadBack::Granted, PUT, 0),
+    ] {
+        let server = Server::start().await;
+        let proxy = Forgetful::before(&server, words).await;
+        let case = Case::new(&[records(1000, 40)], read_back);
+        let (ended, _) = case.run(proxy.bucket(), &ledger()).await;
+        let delivered = ended.unwrap();
+        assert_eq!(proxy.lost.load(Ordering::SeqCst), 1, "{words:?}");
+        assert_eq!(delivered.objects[0].landing, Landing::Sent, "{words:?}");
+        let open = server.holds().await.1;
+        assert_eq!(open.len(), uploads_left, "{words:?}");
+        assert!(server.get("f00.csv").await == case.source.files[0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_before_somebody_elses_object_is_no_success() {
+    for (read_back, words) in [
+        (ReadBack::WriteOnly, &["POST ", "f00.csv", "uploadId="][..]),
+        (ReadBack::Granted, &["PUT ", "f00.csv"][..]),
+    ] {
+        let server = Server::start().await;
+        server.put("f00.csv", b"theirs").await;
+        let proxy = Forgetful::before(&server, words).await;
+        let case = Case::new(&[records(1000, 41)], read_back);
+        let (ended, _) = case.run(proxy.bucket(), &ledger()).await;
+        assert!(
+            matches!(ended, Err(TransferError::ObjectExists { .. })),
+            "{ended:?}"
+        );
+        assert_eq!(proxy.lost.load(Ordering::SeqCst), 1);
+        assert_eq!(server.get("f00.csv").await, b"theirs");
+        assert_eq!(server.holds().await, (vec!["f00.csv".to_owned()], vec![]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_that_hangs_blocks_only_its_own_delivery() {
+    let server = Server::start().await;
+    let hung_files = vec![records(2 * PART, 50); 6];
+    let mut hung = Case::new(&hung_files, ReadBack::WriteOnly);
+    let reading = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let (gate, count) = (std::sync::Mutex::new(gate), Arc::clone(&reading));
+    let mut source = MemorySource::new(&hung_files);
+    source.on_read = Box::new(move |_, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        // As long as the test holds the other end.
+        let _ = gate.lock().map(|gate| gate.recv());
+    });
+    hung.source = Arc::new(source);
+    let stop = hung.stop.clone();
+    let (bucket, resources) = (server.bucket(), hung.resources.clone());
+    let hangs = tokio::spawn(async move { hung.run(bucket, &ledger()).await.0 });
+    until("it hangs", || reading.load(Ordering::SeqCst) > 0);
+    let other = Server::start().await;
+    let mut case = Case::new(&[records(3 * PART, 51)], ReadBack::WriteOnly);
+    case.resources = resources;
+    case.delivered(&other, &ledger()).await;
+    case.verify(&other).await;
+    stop.cancel();
+    let ended = hangs.await.unwrap();
+    assert!(matches!(ended, Err(TransferError::Stopped)), "{ended:?}");
+    drop(release);
 }
