@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `outbound-operator` binary.
+
+fn main() -> std::process::ExitCode {
+    outbound_operator::cli::main()
+}

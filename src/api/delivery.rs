@@ -1,11 +1,11 @@
 //! `OutboundDelivery`: which files are handed over, and how they are cut and named.
 
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, ConditionType, find};
+use super::duration::DurationText;
 use super::quantity::Quantity;
 use super::rules;
 
@@ -122,12 +122,8 @@ pub struct VolumeSource {
 
     /// Every file must have been still this long before anything is planned. Absent: not waited for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")
-    )]
-    pub min_age: Option<Duration>,
+    #[x_kube(validation = rules::duration_between("1s", "8760h"))]
+    pub min_age: Option<DurationText>,
 }
 
 /// How files are cut into objects.

@@ -1,11 +1,11 @@
 //! `OutboundDestination`: where a customer wants files, and in which permission mode we write there.
 
-use kube::core::Duration;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::{Condition, ConditionType, find};
+use super::duration::DurationText;
 use super::quantity::Quantity;
 use super::rules;
 
@@ -190,16 +190,8 @@ pub struct SecretRef {
 pub struct VerificationSpec {
     /// Time between proofs, with jitter: at least 1m. Absent: 1h. A delivery that succeeded counts as a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        with = "Option<String>",
-        length(max = 32),
-        regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$")
-    )]
-    #[x_kube(
-        validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) >= duration('1m')").message("interval is at least 1m"),
-        validation = Rule::new("!self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') || duration(self) <= duration('8760h')").message("interval is at most 8760h, a year")
-    )]
-    pub interval: Option<Duration>,
+    #[x_kube(validation = rules::duration_between("1m", "8760h"))]
+    pub interval: Option<DurationText>,
 }
 
 /// What is the case with a destination.

@@ -7,6 +7,7 @@ mod condition;
 mod crd;
 mod delivery;
 mod destination;
+mod duration;
 mod ledger;
 mod quantity;
 mod reason;
@@ -24,6 +25,7 @@ pub use destination::{
     OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
     VerificationSpec,
 };
+pub use duration::{DurationInvalid, DurationText};
 pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,

@@ -38,6 +38,19 @@ pub(super) fn quantity_limit() -> Rule {
     .message("a size is at most 1T: 1 TB = 10^12 bytes is the limit (1Ti is more than that)")
 }
 
+/// The units that a duration may have.
+pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
+
+/// Keeps a duration within bounds; one that isn't a duration is refused by its pattern.
+pub(super) fn duration_between(least: &str, most: &str) -> Rule {
+    Rule::new(format!(
+        "!self.matches('^([0-9]{{1,9}}([.][0-9]{{1,9}})?(ms|s|m|h)){{1,4}}$') \
+         ? !self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') \
+         : duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+    ))
+    .message(format!("a duration here is {least} to {most}, such as 90s or 1h30m").as_str())
+}
+
 /// Refuses control characters, which logs, headers and listings can't carry.
 pub(super) fn no_control_characters() -> Rule {
     Rule::new(r"!self.matches('\\p{Cc}')").message("control characters are not allowed")

@@ -26,7 +26,7 @@ use super::tenancy::plain_http;
 use crate::api::OutboundDestination;
 use crate::config::{Config, ConfigError, SecretsMode};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
-use crate::transfer::Resources;
+use crate::transfer::{MemoryPool, Resources};
 
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
 const CONCURRENCY: u16 = 16;
@@ -99,7 +99,10 @@ async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
         None => None,
     };
     Ok(Shared {
-        resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
+        resources: Resources::new(
+            MemoryPool::new(usize::try_from(config.memory()?).unwrap_or(usize::MAX)),
+            config.transfer.max_concurrent_parts.into(),
+        ),
         recorder: Recorder::new(client.clone(), Reporter::from("outbound-operator")),
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),

@@ -3,8 +3,7 @@
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use md5::{Digest as _, Md5};
 
-use crate::plan::Delimiter;
-use crate::plan::{Crc64, Md5Digest, ObjectDigest};
+use crate::plan::{Crc64, Delimiter, Md5Digest, ObjectDigest};
 use crate::source::RecordCounter;
 
 /// Bytes that are read and hashed at a time: they fit a core's second-level cache, so that the
@@ -169,7 +168,7 @@ mod tests {
     #[test]
     fn counts_what_an_independent_count_finds() {
         let text = b"one\ntwo\r\n\nlast".repeat(50_000);
-        let mut in_order = InOrder::new(Md5Wanted::Yes, Delimiter::LF);
+        let mut in_order = InOrder::new(Md5Wanted::Yes, Delimiter::NEWLINE);
         let mut whole = Combined::new();
         for block in text.chunks(70_001) {
             let mut crc = Crc::new();
@@ -183,7 +182,7 @@ mod tests {
         assert_eq!(digest.bytes, text.len() as u64);
         let md5: [u8; 16] = Md5::digest(&text).into();
         assert_eq!(digest.md5, Some(Md5Digest::new(md5)));
-        let without = InOrder::new(Md5Wanted::No, Delimiter::LF).finish();
+        let without = InOrder::new(Md5Wanted::No, Delimiter::NEWLINE).finish();
         assert_eq!(
             without,
             Counted {

@@ -1,5 +1,7 @@
 //! Why a delivery ended before its receipt: what was tried, what came back, who must act.
 
+use std::fmt;
+
 use super::ledger::LedgerError;
 use super::memory::OverBudget;
 use super::source::SourceFault;
@@ -51,13 +53,14 @@ pub enum TransferError {
     },
     /// Whether an upload was completed can't be found out. Terminal: somebody must look.
     #[error(
-        "completing {key}: the answer was lost and upload {upload} can no longer be asked about; look whether the object is there, or grant read-back so that we can"
+        "completing {key}: the answer was lost and what became of {} can't be found out; look whether the object is there, or grant read-back so that we can",
+        Attempt(upload)
     )]
     CompletionUnconfirmed {
         /// The key.
         key: ObjectKey,
-        /// The upload; empty for a single PutObject.
-        upload: UploadId,
+        /// The upload; `None` for a single PutObject.
+        upload: Option<UploadId>,
     },
     /// The store refuses us. It waits for a new proof of access, then goes on.
     #[error("writing {key}: {error}; the access must be repaired, the delivery then goes on")]
@@ -89,4 +92,15 @@ pub enum TransferError {
     /// Stopped as asked, at a part boundary. Uploads are open and the ledger knows them.
     #[error("stopped at a part boundary")]
     Stopped,
+}
+
+struct Attempt<'a>(&'a Option<UploadId>);
+
+impl fmt::Display for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(upload) => write!(f, "upload {upload}"),
+            None => f.write_str("the PutObject"),
+        }
+    }
 }

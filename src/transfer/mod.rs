@@ -1,33 +1,51 @@
-//! stub
+//! A plan becomes uploaded, verified objects and a receipt.
+//!
+//! [`run`] delivers one [`Job`]. What must outlive the process goes through a [`Ledger`], bytes come from a
+//! [`Source`], both the caller's: nothing here knows of Kubernetes or of folders. All deliveries of a process
+//! share their [`Resources`].
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
+//! | `object`, `parts`, `complete`, `put` | one object's state machine, and its steps |
+//! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `ledger`, `retry`, `progress`, `error` | what is kept, counted, shown and told |
+//! | `abort` | what a deletion gives up |
+
+mod abort;
+mod body;
 mod checksum;
+mod complete;
+mod context;
+mod engine;
 mod error;
 mod ledger;
 mod memory;
+mod object;
+mod parts;
 mod progress;
+mod put;
 mod reader;
+mod receipt;
 mod retry;
 mod source;
 mod token;
+
+#[cfg(test)]
+mod testkit;
+#[cfg(test)]
+mod tests;
+
+pub use abort::{LeftOpen, abort_open};
+pub use checksum::Md5Wanted;
+pub use context::Resources;
+pub use engine::{Delivered, DeliveredObject, Job, run};
 pub use error::TransferError;
-pub use ledger::*;
-pub use memory::*;
-pub use progress::*;
-pub use source::*;
-pub use token::*;
-/// x
-#[derive(Clone)]
-pub struct Resources;
-impl Resources {
-    /// x
-    pub fn new(_m: u64, _p: u16) -> Self {
-        Self
-    }
-}
-/// x
-pub async fn abort_open(
-    _p: &crate::plan::Plan,
-    _s: &std::collections::BTreeMap<Slot, ObjectState>,
-    _b: &crate::store::Bucket,
-) -> Vec<String> {
-    vec![]
-}
+pub use ledger::{ENCODER_VERSION, Ledger, LedgerError, ObjectState, Slot};
+pub use memory::{MemoryPool, OverBudget, PooledBuffer};
+pub use object::Landing;
+pub use progress::{Progress, TransferPhase};
+pub use receipt::ReceiptFacts;
+pub use retry::RetryPolicy;
+pub use source::{Readable, Source, SourceFault};
+pub use token::{DeliveryToken, TokenParts};

@@ -8,8 +8,7 @@ use tokio::sync::oneshot;
 use super::checksum::{BLOCK, Counted, Crc, InOrder, Md5Wanted};
 use super::memory::PooledBuffer;
 use super::source::{Readable, SourceFault};
-use crate::plan::Crc64;
-use crate::plan::Delimiter;
+use crate::plan::{Crc64, Delimiter};
 
 /// Opens what is to be read; called on the reader's thread.
 pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> + Send + Sync>;

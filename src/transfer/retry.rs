@@ -251,6 +251,8 @@ mod tests {
             message: String::new(),
             status: Some(400),
             class,
+            request_id: None,
+            region: None,
         };
         assert!(is_retryable(&error("BadDigest", ErrorClass::Terminal)));
         assert!(is_retryable(&error("SlowDown", ErrorClass::Throttled)));

@@ -95,7 +95,7 @@ async fn abort_known(context: &Context, delivery: &OutboundDelivery) -> Vec<Stri
     }
     match bucket(context, &namespace, &opened.header.destination).await {
         Ok(bucket) => {
-            let left = abort_open(&opened.plan, &states, &bucket).await;
+            let left = abort_open(&opened.plan, &states, &bucket, ABORT_TIME).await;
             left.into_iter().map(|left| left.to_string()).collect()
         }
         Err(why) => vec![format!(

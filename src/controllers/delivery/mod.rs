@@ -1,5 +1,6 @@
 //! `OutboundDelivery`: observe, decide what it waits for, start or stop its run, write where it stands.
 
+mod abandon;
 mod cleanup;
 mod finalizer;
 mod gate;

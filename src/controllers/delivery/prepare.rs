@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
+use super::abandon::abandon;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
 use super::run::Work;
@@ -12,9 +13,10 @@ use crate::controllers::destination::{acl_policy, addressing_style};
 use crate::controllers::ledger::{self, LedgerUnusable, Opened};
 use crate::plan::Plan;
 use crate::store::{Bucket, Endpoint};
-use crate::transfer::{
-    DeliveryToken, ENCODER_VERSION, Source as _, SourceFault, TokenParts, abort_open,
-};
+use crate::transfer::{DeliveryToken, ENCODER_VERSION, Source as _, SourceFault, TokenParts};
+
+/// How long aborting what an earlier ledger left open may take.
+const ABORT_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// The ledger to go on from. What an earlier run left is taken where it is of this destination, mode and encoder,
 /// and (in a retry after a failure) of the files as they are now; else it is given up and the source is planned anew.
@@ -114,9 +116,8 @@ async fn give_up(
         why,
         "an earlier ledger is given up; the source is planned anew"
     );
-    let states = opened.ledger.states().map_err(transient)?;
-    for left in abort_open(&opened.plan, &states, bucket).await {
-        tracing::warn!(namespace, name, %left, "an upload could not be aborted");
+    for left in abandon(&opened.ledger, &opened.plan, bucket, ABORT_TIME).await {
+        tracing::warn!(namespace, name, left, "an upload could not be aborted");
     }
     ledger::delete(api, &work.delivery).await.map_err(transient)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::{
-    BoundaryKind, DeliveryReason, OutboundDelivery, Quantity, SplitSpec as SplitFields,
+    BoundaryKind, DeliveryReason, DurationText, OutboundDelivery, Quantity,
+    SplitSpec as SplitFields,
 };
 use crate::plan::{
     Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
@@ -86,16 +87,22 @@ pub(super) fn read(
                 "spec.source.volume.path: {error}; create another delivery with a path that can be"
             ),
         })?,
-        min_age: spec.source.volume.min_age.map(Into::into),
+        min_age: min_age(delivery)?,
         md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
             Md5::Unwanted
         } else {
             Md5::Wanted
         },
-        backoff_limit: spec
-            .backoff_limit
-            .and_then(|limit| limit.try_into().ok())
-            .unwrap_or(DEFAULT_BACKOFF_LIMIT),
+        backoff_limit: backoff_limit(delivery),
+    })
+}
+
+/// How long every file must have been still.
+fn min_age(delivery: &OutboundDelivery) -> Result<Option<Duration>, Rejected> {
+    let named = delivery.spec.source.volume.min_age.as_ref();
+    named.map(DurationText::get).transpose().map_err(|error| Rejected {
+        reason: DeliveryReason::WaitingForSource,
+        message: format!("spec.source.volume.minAge: {error}; create another delivery with a value that can be"),
     })
 }
 
@@ -141,6 +148,15 @@ fn read_split(
         delimiter,
         max_record_size,
     })
+}
+
+/// Consecutive attempts without a newly confirmed part before the delivery fails.
+pub(super) fn backoff_limit(delivery: &OutboundDelivery) -> u32 {
+    let named = delivery
+        .spec
+        .backoff_limit
+        .and_then(|limit| limit.try_into().ok());
+    named.unwrap_or(DEFAULT_BACKOFF_LIMIT)
 }
 
 /// What `{date}` and `{timestamp}` render: the named time, else the creation time.

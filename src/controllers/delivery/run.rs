@@ -1,17 +1,337 @@
-//! stub
-use super::gate::Gate;
-use super::judge::Report;
-use super::outcome::*;
-use crate::api::OutboundDelivery;
-use crate::controllers::context::Context;
-use crate::controllers::supervisor::Handle;
+//! One run of a delivery: prepare, allow uploads to be open, transfer, and say how it ended.
+
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
+
+use super::abandon::abandon;
+use super::finalizer::{self, NotAdded};
+use super::gate::Gate;
+use super::judge::{Delivered, Report, Stage};
+use super::outcome::{End, Outcome};
+use super::planning::NoPlan;
+use super::prepare::{self, volume_files};
+use super::request::{self, Md5, Request};
+use crate::api::{
+    DeliveredObject, DeliveryProgress, DeliveryReason, DeliveryReceipt, OutboundDelivery,
+};
+use crate::controllers::connect::{NoConnection, connect};
+use crate::controllers::context::Context;
+use crate::controllers::ledger::Opened;
+use crate::controllers::request_of;
+use crate::controllers::supervisor::Handle;
+use crate::store::Bucket;
+use crate::transfer::{
+    self, Job, Md5Wanted, Progress, ReceiptFacts, RetryPolicy, TransferError, TransferPhase,
+};
+
+/// The pause after something on our side failed: the apiserver, a thread, a volume that comes back.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The pause before a destination that refused us is tried again, if its new proof succeeds.
+const ACCESS_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long a failed delivery may take to abort what it has open.
+const ABORT_TIME: Duration = Duration::from_secs(60);
+
+/// What a run is made from: the delivery and its destination as they were when it began.
 pub(super) struct Work {
     pub(super) context: Arc<Context>,
     pub(super) delivery: OutboundDelivery,
     pub(super) gate: Gate,
+    /// Whether the delivery had failed and was asked for again.
     pub(super) retry: bool,
 }
-pub(super) async fn run(_w: Work, _h: Handle<Report>) -> Outcome {
-    todo!()
+
+/// Runs the delivery to an end, or until it is stopped.
+pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
+    let begun = Report {
+        mode: Some(work.gate.mode()),
+        destination: Some(work.gate.planned().clone()),
+        ..Report::default()
+    };
+    handle.report.send_replace(begun);
+    let end = work_through(&work, &handle).await;
+    let end = count_attempts(&work, &handle, end);
+    let report = handle.report.borrow().clone();
+    Outcome {
+        report,
+        request: request_of(&work.delivery.metadata),
+        end,
+    }
+}
+
+async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
+    let prepared = tokio::select! {
+        biased;
+        () = handle.stop.cancelled() => return End::Stopped,
+        prepared = prepare_all(work) => prepared,
+    };
+    let (request, bucket, opened) = match prepared {
+        Ok(prepared) => prepared,
+        Err(end) => return end,
+    };
+    let api: Api<OutboundDelivery> = Api::namespaced(
+        work.context.client.clone(),
+        &work.delivery.namespace().unwrap_or_default(),
+    );
+    match finalizer::add(&api, &work.delivery).await {
+        Ok(()) => transfer_all(work, handle, request, bucket, opened).await,
+        Err(NotAdded::Deleted) => End::Stopped,
+        Err(NotAdded::Kubernetes(error)) => interrupted(error),
+    }
+}
+
+/// What is known before the first byte is sent.
+async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, Opened), End> {
+    let bucket = bucket(work).await?;
+    let resolved = work.gate.resolved();
+    let request = request::read(
+        &work.delivery,
+        resolved.target.prefix.clone(),
+        resolved.split_size,
+    )
+    .map_err(|rejected| End::Failed(rejected.reason, rejected.message))?;
+    let now = bucket.borrow().clone();
+    let opened = prepare::prepare(work, &request, &now)
+        .await
+        .map_err(|error| match error {
+            NoPlan::Failed(reason, message) => End::Failed(reason, message),
+            NoPlan::Waiting(reason, message, pause) => {
+                End::Waiting(reason, message, Instant::now() + pause)
+            }
+            NoPlan::Transient(message) => interrupted(message),
+        })?;
+    Ok((request, bucket, opened))
+}
+
+fn interrupted(error: impl std::fmt::Display) -> End {
+    End::Interrupted(error.to_string(), Instant::now() + PAUSE)
+}
+
+/// The bucket with the credentials that were last proved; after a restart they are read again.
+async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
+    let context = &work.context;
+    let uid = work.gate.destination_uid();
+    let target = &work.gate.resolved().target;
+    if let Some(live) = context.buckets.subscribe(uid) {
+        if live.borrow().target() == target {
+            return Ok(live);
+        }
+    }
+    let namespace = work.delivery.namespace().unwrap_or_default();
+    let spec = &work.gate.destination().spec;
+    match connect(context, &namespace, spec, target.clone()).await {
+        Ok(connection) => Ok(context.buckets.publish(uid, connection.bucket)),
+        Err(
+            NoConnection::Refused {
+                reason, message, ..
+            }
+            | NoConnection::Unanswered { reason, message },
+        ) => Err(End::AccessLost(
+            format!("{reason}: {message}"),
+            Instant::now() + ACCESS_PAUSE,
+        )),
+    }
+}
+
+async fn transfer_all(
+    work: &Work,
+    handle: &Handle<Report>,
+    request: Request,
+    bucket: watch::Receiver<Bucket>,
+    opened: Opened,
+) -> End {
+    let Opened {
+        plan,
+        header,
+        ledger,
+    } = opened;
+    let job = match job(work, &request, &plan, &header, &ledger) {
+        Ok(job) => job,
+        Err(error) => return interrupted(error),
+    };
+    let (plan, ledger) = (job.plan.clone(), Arc::new(ledger));
+    let source = Arc::new(volume_files(work, &plan));
+    let (progress, news) = watch::channel(Progress::default());
+    let transfer = transfer::run(
+        job,
+        bucket.clone(),
+        ledger.clone(),
+        source,
+        work.context.resources.clone(),
+        progress,
+        handle.stop.clone(),
+    );
+    let ended = tokio::select! {
+        ended = transfer => ended,
+        never = pass_on(news.clone(), &handle.report) => never,
+    };
+    report_progress(&news.borrow(), &handle.report);
+    match ended {
+        Ok(delivered) => End::Delivered(Box::new(summary(&plan, &delivered))),
+        Err(error) => {
+            let end = from_error(&error);
+            if matches!(end, End::Failed(..)) {
+                let now = bucket.borrow().clone();
+                for left in abandon(&ledger, &plan, &now, ABORT_TIME).await {
+                    tracing::warn!(
+                        namespace = work.delivery.namespace(),
+                        name = work.delivery.name_any(),
+                        left,
+                        "left behind by a failed delivery"
+                    );
+                }
+            }
+            end
+        }
+    }
+}
+
+fn job(
+    work: &Work,
+    request: &Request,
+    plan: &crate::plan::Plan,
+    header: &crate::api::LedgerHeader,
+    ledger: &crate::controllers::ledger::KubeLedger,
+) -> Result<Job, Box<dyn std::error::Error + Send + Sync>> {
+    let target = &work.gate.resolved().target;
+    Ok(Job {
+        plan: Arc::new(plan.clone()),
+        states: ledger.states()?,
+        facts: ReceiptFacts {
+            namespace: work.delivery.namespace().unwrap_or_default(),
+            name: work.delivery.name_any(),
+            uid: work.delivery.uid().unwrap_or_default(),
+            token: prepare::token(work, plan),
+            destination: work.delivery.spec.destination_ref.name.clone(),
+            bucket: target.bucket.as_str().to_owned(),
+            prefix: target.prefix.clone(),
+            created: request::created(&work.delivery),
+            logical_time: request.plan.logical_time,
+            planned_at: header.planned_at.parse()?,
+        },
+        // The ledger's, not the configuration's: parts that the store has must stay parts.
+        part_size: u64::try_from(header.part_size)?,
+        md5: match request.md5 {
+            Md5::Wanted => Md5Wanted::Yes,
+            Md5::Unwanted => Md5Wanted::No,
+        },
+        delimiter: request.plan.split.delimiter,
+        read_back: work.gate.resolved().read_back,
+        backoff_limit: request.backoff_limit,
+        retry: RetryPolicy::default(),
+    })
+}
+
+/// Passes the engine's progress on for as long as it is polled.
+async fn pass_on<T>(mut news: watch::Receiver<Progress>, report: &watch::Sender<Report>) -> T {
+    while news.changed().await.is_ok() {
+        report_progress(&news.borrow_and_update(), report);
+    }
+    std::future::pending().await
+}
+
+fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    // 100 is said at the end alone, when the receipt is there too.
+    let percent = (progress.bytes_done.saturating_mul(100))
+        .checked_div(progress.bytes_total)
+        .unwrap_or(0)
+        .min(99);
+    report.send_modify(|report| {
+        report.stage = match progress.phase {
+            TransferPhase::Uploading => Stage::Uploading,
+            TransferPhase::Finalizing | TransferPhase::Complete => Stage::Finalizing,
+        };
+        report.attempts = progress.attempts;
+        report.last_error.clone_from(&progress.last_error);
+        report.progress = Some(DeliveryProgress {
+            bytes_total: count(progress.bytes_total),
+            bytes_done: count(progress.bytes_done),
+            percent: i32::try_from(percent).unwrap_or(99),
+            files_total: i64::from(progress.files_total),
+            objects_total: i64::from(progress.objects_total),
+            objects_done: i64::from(progress.objects_done),
+        });
+    });
+}
+
+fn summary(plan: &crate::plan::Plan, delivered: &transfer::Delivered) -> Delivered {
+    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let objects = plan
+        .objects()
+        .iter()
+        .zip(&delivered.objects)
+        .map(|(planned, object)| DeliveredObject {
+            key: planned.key.as_str().to_owned(),
+            bytes: count(object.digest.bytes),
+            lines: count(object.digest.lines),
+            checksum: object.digest.crc64.to_string(),
+        });
+    Delivered {
+        reason: if delivered.was_there_already() {
+            DeliveryReason::AlreadyDelivered
+        } else {
+            DeliveryReason::Delivered
+        },
+        objects: objects.collect(),
+        receipt: DeliveryReceipt {
+            key: plan.receipt().as_str().to_owned(),
+            checksum: delivered.receipt.digest.crc64.to_string(),
+        },
+        at: Timestamp::now(),
+    }
+}
+
+fn from_error(error: &TransferError) -> End {
+    let reason = match error {
+        TransferError::SourceChanged { .. } => DeliveryReason::SourceChanged,
+        TransferError::SourceUnreadable { .. } => DeliveryReason::SourceUnreadable,
+        TransferError::ObjectExists { .. } => DeliveryReason::ObjectExists,
+        TransferError::ChecksumMismatch { .. } => DeliveryReason::ChecksumMismatch,
+        TransferError::CompletionUnconfirmed { .. } => DeliveryReason::CompletionUnconfirmed,
+        TransferError::BackoffLimitExceeded { .. } => DeliveryReason::BackoffLimitExceeded,
+        TransferError::AccessLost { .. } => {
+            return End::AccessLost(error.to_string(), Instant::now() + ACCESS_PAUSE);
+        }
+        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
+        TransferError::Stopped => return End::Stopped,
+    };
+    End::Failed(reason, error.to_string())
+}
+
+/// A run that ended for a reason that may pass is an attempt; over the limit it is the last. One that confirmed
+/// something on its way starts the count anew.
+fn count_attempts(work: &Work, handle: &Handle<Report>, end: End) -> End {
+    let (End::AccessLost(message, _) | End::Interrupted(message, _)) = &end else {
+        return end;
+    };
+    let before = super::gate::attempts(&work.delivery);
+    let moved = handle
+        .report
+        .borrow()
+        .progress
+        .as_ref()
+        .map(|progress| progress.bytes_done)
+        > work
+            .delivery
+            .status
+            .as_ref()
+            .and_then(|status| status.progress.as_ref())
+            .map(|progress| progress.bytes_done);
+    let attempts = if moved || work.retry { 1 } else { before + 1 };
+    let message = message.clone();
+    handle.report.send_modify(|report| {
+        report.attempts = attempts;
+        report.last_error = Some(message.clone());
+    });
+    if attempts <= request::backoff_limit(&work.delivery) {
+        return end;
+    }
+    let text = format!("{attempts} attempts in a row confirmed nothing; the last: {message}");
+    End::Failed(DeliveryReason::BackoffLimitExceeded, text)
 }

@@ -251,10 +251,10 @@ fn generation(destination: &OutboundDestination) -> i64 {
 
 /// Time between proofs.
 pub(crate) fn interval(destination: &OutboundDestination) -> Duration {
-    let named = destination
-        .spec
-        .verification
-        .as_ref()
-        .and_then(|verification| verification.interval);
-    named.map_or(DEFAULT_INTERVAL, Into::into)
+    let verification = destination.spec.verification.as_ref();
+    let named = verification.and_then(|verification| verification.interval.as_ref());
+    // The schema refuses what is no duration.
+    named
+        .and_then(|interval| interval.get().ok())
+        .unwrap_or(DEFAULT_INTERVAL)
 }

@@ -1,0 +1,224 @@
+//! A piece of an object as a request's body: in memory, or streamed where it outgrows the budget.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use tokio_util::sync::CancellationToken;
+
+use super::checksum::Combined;
+use super::context::{Context, unless_stopped};
+use super::error::TransferError;
+use super::memory::{MemoryPool, OverBudget};
+use super::reader::Reader;
+use super::source::SourceFault;
+use crate::plan::{ByteRange, Crc64};
+use crate::store::PartBody;
+
+/// A part is buffered when the budget holds this many of it: fewer would make deliveries wait for
+/// each other's parts.
+const PARTS_IN_BUDGET: usize = 4;
+
+/// Bytes in a chunk of a streamed part, where the budget isn't smaller still. Each streamed part
+/// has two: one that is read and one that is on its way.
+const CHUNK: usize = 1 << 20;
+
+/// Why bytes could not be had.
+pub(super) enum ReadFault {
+    Source(SourceFault),
+    Ended(TransferError),
+}
+
+impl From<SourceFault> for ReadFault {
+    fn from(fault: SourceFault) -> Self {
+        Self::Source(fault)
+    }
+}
+
+impl From<TransferError> for ReadFault {
+    fn from(error: TransferError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+impl From<OverBudget> for ReadFault {
+    fn from(error: OverBudget) -> Self {
+        Self::Ended(error.into())
+    }
+}
+
+/// A range of the file that was read and hashed once.
+pub(super) struct Piece {
+    range: ByteRange,
+    crc: Crc64,
+    memory: Memory,
+    /// What broke the stream of a body, which the store's client can't tell us.
+    broken: Arc<Mutex<Option<SourceFault>>>,
+}
+
+enum Memory {
+    Buffered(Bytes),
+    /// Given back after a failure: waiting for the next try holds no memory.
+    Released,
+    Streamed {
+        share: MemoryPool,
+        chunk: usize,
+    },
+}
+
+impl Piece {
+    /// Reads and hashes `range` of the file as the object's next bytes.
+    pub(super) async fn hash(
+        context: &Context,
+        reader: &Reader,
+        range: ByteRange,
+        stop: &CancellationToken,
+    ) -> Result<Self, ReadFault> {
+        let turn = unless_stopped(stop, context.reads.acquire()).await?;
+        let pool = context.resources.memory();
+        let hashed = match usize::try_from(range.len) {
+            Ok(len) if len <= pool.budget() / PARTS_IN_BUDGET => {
+                let buffer = unless_stopped(stop, pool.acquire(len)).await??;
+                let hash = reader.hash(range.offset, buffer);
+                let (buffer, crc) = unless_stopped(stop, hash).await??;
+                (crc, Memory::Buffered(buffer.freeze()))
+            }
+            _ => hash_in_chunks(pool, reader, range, stop).await?,
+        };
+        drop(turn);
+        let (crc, memory) = hashed;
+        Ok(Self {
+            range,
+            crc,
+            memory,
+            broken: Arc::default(),
+        })
+    }
+
+    pub(super) fn crc(&self) -> Crc64 {
+        self.crc
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.range.len
+    }
+
+    /// The body for one try. After a failed try the bytes are read anew, and not hashed again: the
+    /// store compares them with the checksum.
+    pub(super) async fn body(
+        &mut self,
+        context: &Context,
+        reader: &Reader,
+        stop: &CancellationToken,
+    ) -> Result<PartBody, ReadFault> {
+        match std::mem::replace(&mut self.memory, Memory::Released) {
+            Memory::Buffered(bytes) => Ok(PartBody::Buffer(bytes)),
+            Memory::Released => {
+                let turn = unless_stopped(stop, context.reads.acquire()).await?;
+                // It was buffered before, so its length is a usize.
+                let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
+                let pool = context.resources.memory();
+                let buffer = unless_stopped(stop, pool.acquire(len)).await??;
+                let read = reader.read(self.range.offset, buffer);
+                let buffer = unless_stopped(stop, read).await??;
+                drop(turn);
+                Ok(PartBody::Buffer(buffer.freeze()))
+            }
+            Memory::Streamed { share, chunk } => {
+                self.memory = Memory::Streamed {
+                    share: share.clone(),
+                    chunk,
+                };
+                let (reader, broken) = (reader.clone(), Arc::clone(&self.broken));
+                let range = self.range;
+                let open = move || {
+                    let chunks = Chunks {
+                        reader: reader.clone(),
+                        share: share.clone(),
+                        broken: Arc::clone(&broken),
+                        rest: range,
+                        chunk,
+                    };
+                    chunks.stream()
+                };
+                Ok(PartBody::Stream {
+                    len: range.len,
+                    open: Box::new(open),
+                })
+            }
+        }
+    }
+
+    /// What the source did to the last try's stream.
+    pub(super) fn take_fault(&self) -> Option<SourceFault> {
+        self.broken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+async fn hash_in_chunks(
+    pool: &MemoryPool,
+    reader: &Reader,
+    range: ByteRange,
+    stop: &CancellationToken,
+) -> Result<(Crc64, Memory), ReadFault> {
+    let chunk = CHUNK.min(pool.budget() / 8).max(1);
+    let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
+    let mut combined = Combined::new();
+    let mut rest = range;
+    while rest.len > 0 {
+        let len = first_of(&mut rest, chunk);
+        let buffer = unless_stopped(stop, share.acquire(len.1)).await??;
+        let (buffer, crc) = unless_stopped(stop, reader.hash(len.0, buffer)).await??;
+        combined.append(crc, buffer.len() as u64);
+    }
+    Ok((combined.crc(), Memory::Streamed { share, chunk }))
+}
+
+/// Takes the first `chunk` bytes off `rest`: their offset and how many they are.
+fn first_of(rest: &mut ByteRange, chunk: usize) -> (u64, usize) {
+    let offset = rest.offset;
+    let len = usize::try_from(rest.len).map_or(chunk, |len| len.min(chunk));
+    rest.offset += len as u64;
+    rest.len -= len as u64;
+    (offset, len)
+}
+
+/// A streamed part's second pass.
+struct Chunks {
+    reader: Reader,
+    share: MemoryPool,
+    broken: Arc<Mutex<Option<SourceFault>>>,
+    rest: ByteRange,
+    chunk: usize,
+}
+
+impl Chunks {
+    fn stream(self) -> BoxStream<'static, io::Result<Bytes>> {
+        stream::try_unfold(self, |mut chunks| async move {
+            if chunks.rest.len == 0 {
+                return Ok(None);
+            }
+            let bytes = chunks.next().await?;
+            Ok(Some((bytes, chunks)))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> io::Result<Bytes> {
+        let (offset, len) = first_of(&mut self.rest, self.chunk);
+        let buffer = self.share.acquire(len).await.map_err(io::Error::other)?;
+        match self.reader.read(offset, buffer).await {
+            Ok(buffer) => Ok(buffer.freeze()),
+            Err(fault) => {
+                let error = io::Error::other(fault.to_string());
+                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
+                Err(error)
+            }
+        }
+    }
+}

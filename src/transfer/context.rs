@@ -1,0 +1,221 @@
+//! What every object of one delivery shares, and how it calls the store.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::checksum::Md5Wanted;
+use super::error::TransferError;
+use super::ledger::{Ledger, ObjectState, Slot};
+use super::memory::MemoryPool;
+use super::reader::{Opener, Reader};
+use super::retry::{Attempts, Failure, Seen, is_retryable};
+use super::source::SourceFault;
+use super::token::DeliveryToken;
+use crate::plan::{Delimiter, ObjectKey};
+use crate::store::{Bucket, ErrorClass, ObjectMetadata, ReadBack, StoreError};
+
+/// What all deliveries of the process share: the memory and the requests that carry bytes.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    memory: MemoryPool,
+    slots: Arc<Semaphore>,
+    concurrent: u32,
+}
+
+impl Resources {
+    /// Buffers from `memory`, and at most `max_concurrent_parts` parts under way (one at least).
+    #[must_use]
+    pub fn new(memory: MemoryPool, max_concurrent_parts: u32) -> Self {
+        let concurrent = max_concurrent_parts.clamp(1, 10_000);
+        Self {
+            memory,
+            slots: Arc::new(Semaphore::new(concurrent as usize)),
+            concurrent,
+        }
+    }
+
+    /// The memory that they share.
+    #[must_use]
+    pub fn memory(&self) -> &MemoryPool {
+        &self.memory
+    }
+
+    /// Parts under way at most.
+    #[must_use]
+    pub fn max_concurrent_parts(&self) -> u32 {
+        self.concurrent
+    }
+}
+
+/// One delivery at work.
+pub(super) struct Context {
+    pub(super) buckets: watch::Receiver<Bucket>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) resources: Resources,
+    pub(super) attempts: Attempts,
+    /// Reads of this delivery that hold memory at once. A source that hangs keeps that much of the
+    /// budget and no more, so other deliveries go on.
+    pub(super) reads: Semaphore,
+    pub(super) part_size: u64,
+    pub(super) read_back: ReadBack,
+    pub(super) token: DeliveryToken,
+    pub(super) uid: String,
+    pub(super) delimiter: Delimiter,
+    /// Cancelled when the delivery is to pause, or when one of its objects can't be delivered.
+    pub(super) stop: CancellationToken,
+}
+
+/// One object on its way, or the receipt.
+pub(super) struct Outgoing {
+    pub(super) slot: Slot,
+    pub(super) key: ObjectKey,
+    /// Its first byte's place in its file.
+    pub(super) offset: u64,
+    /// Its length in bytes.
+    pub(super) len: u64,
+    pub(super) open: Opener,
+    pub(super) md5: Md5Wanted,
+    pub(super) content_type: &'static str,
+}
+
+/// Why a call gave no result.
+pub(super) enum Refused {
+    /// The store answered, and asking again would change nothing.
+    Store(StoreError),
+    /// The delivery ends.
+    Ended(TransferError),
+}
+
+impl From<TransferError> for Refused {
+    fn from(error: TransferError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+impl Refused {
+    /// A refusal that has no meaning of its own here: the access is lost.
+    pub(super) fn for_key(self, key: &ObjectKey) -> TransferError {
+        match self {
+            Self::Store(error) => TransferError::AccessLost {
+                key: key.clone(),
+                error,
+            },
+            Self::Ended(error) => error,
+        }
+    }
+}
+
+impl Context {
+    /// The bucket with the credentials that hold now: asked anew for each request.
+    pub(super) fn bucket(&self) -> Bucket {
+        self.buckets.borrow().clone()
+    }
+
+    pub(super) fn metadata(&self, content_type: &'static str) -> ObjectMetadata {
+        let (token, delivery_uid) = (self.token.as_str().to_owned(), self.uid.clone());
+        ObjectMetadata {
+            token,
+            delivery_uid,
+            content_type,
+        }
+    }
+
+    /// Calls the store until it answers, or the delivery's patience or `stop` ends it.
+    pub(super) async fn call<T, F>(
+        &self,
+        key: &ObjectKey,
+        stop: &CancellationToken,
+        mut request: impl FnMut(Bucket) -> F,
+    ) -> Result<T, Refused>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            if stop.is_cancelled() {
+                return Err(TransferError::Stopped.into());
+            }
+            let seen = self.attempts.begin();
+            match request(self.bucket()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if is_retryable(&error) => self.again(seen, key, &error, stop).await?,
+                Err(error) => return Err(Refused::Store(error)),
+            }
+        }
+    }
+
+    /// Counts a failed call and waits before the next.
+    pub(super) async fn again(
+        &self,
+        seen: Seen,
+        key: &ObjectKey,
+        error: &StoreError,
+        stop: &CancellationToken,
+    ) -> Result<(), TransferError> {
+        let failure = Failure {
+            class: error.class,
+            text: format!("{key}: {error}"),
+        };
+        self.attempts.failed(seen, failure, stop).await
+    }
+
+    /// What a fault of the source means: the end, or another try after a wait.
+    pub(super) async fn read_failed(
+        &self,
+        seen: Seen,
+        key: &ObjectKey,
+        fault: SourceFault,
+        stop: &CancellationToken,
+    ) -> Result<(), TransferError> {
+        let key = key.clone();
+        match fault {
+            SourceFault::Changed(_) => Err(TransferError::SourceChanged { key, fault }),
+            SourceFault::Unreadable(_) => Err(TransferError::SourceUnreadable { key, fault }),
+            SourceFault::Transient(text) => {
+                let text = format!("{key}: reading its source: {text}");
+                let failure = Failure {
+                    class: ErrorClass::Transient,
+                    text,
+                };
+                self.attempts.failed(seen, failure, stop).await
+            }
+        }
+    }
+
+    pub(super) async fn record(&self, slot: Slot, state: ObjectState) -> Result<(), TransferError> {
+        Ok(self.ledger.record(slot, state).await?)
+    }
+
+    /// Leave to have one request with a body under way.
+    pub(super) async fn slot(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<OwnedSemaphorePermit, TransferError> {
+        let slot = Arc::clone(&self.resources.slots).acquire_owned();
+        unless_stopped(stop, slot)
+            .await?
+            .map_err(|_| TransferError::Stopped)
+    }
+
+    pub(super) async fn reader(
+        &self,
+        outgoing: &Outgoing,
+        stop: &CancellationToken,
+    ) -> Result<Result<Reader, SourceFault>, TransferError> {
+        let open = Reader::open(Arc::clone(&outgoing.open), outgoing.md5, self.delimiter);
+        unless_stopped(stop, open).await
+    }
+}
+
+/// What `work` yields, unless `stop` comes first.
+pub(super) async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = T>,
+) -> Result<T, TransferError> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => Err(TransferError::Stopped),
+        result = work => Ok(result),
+    }
+}

@@ -1,0 +1,273 @@
+//! One delivery: its objects side by side, a last look at the sources, and the receipt strictly last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::checksum::Md5Wanted;
+use super::context::{Context, Outgoing, Resources, unless_stopped};
+use super::error::TransferError;
+use super::ledger::{Ledger, LedgerError, ObjectState, Slot};
+use super::object::{Landed, Landing, deliver};
+use super::progress::{Meter, ObjectMeter, Progress, TransferPhase};
+use super::reader::on_a_thread;
+use super::receipt::{ReceiptFacts, render};
+use super::retry::{Attempts, RetryPolicy};
+use super::source::{Readable, Source};
+use crate::plan::{Delimiter, ObjectDigest, PartLayout, Plan, PlannedObject};
+use crate::store::{Bucket, ReadBack};
+
+/// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
+/// side by side, and a source that hangs keeps no more of the budget.
+const READS_AT_ONCE: usize = 4;
+
+/// A delivery to make.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What it writes.
+    pub plan: Arc<Plan>,
+    /// How far it is, from its ledger. A slot that isn't named is [`ObjectState::Planned`].
+    pub states: BTreeMap<Slot, ObjectState>,
+    /// What the receipt says beside the objects; its token and uid mark each object.
+    pub facts: ReceiptFacts,
+    /// Bytes in a part, where the object's size doesn't ask for more. It must be the same for as long
+    /// as the ledger is.
+    pub part_size: u64,
+    /// Whether the receipt names MD5s.
+    pub md5: Md5Wanted,
+    /// What ends a record.
+    pub delimiter: Delimiter,
+    /// Whether we may look at what we delivered.
+    pub read_back: ReadBack,
+    /// Failures in a row, without a newly confirmed part between them, that don't end the delivery.
+    pub backoff_limit: u32,
+    /// How long is waited between them.
+    pub retry: RetryPolicy,
+}
+
+/// One object of a finished delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveredObject {
+    /// What it is.
+    pub digest: ObjectDigest,
+    /// Its version, where the store said.
+    pub version_id: Option<String>,
+    /// Whether it was there before.
+    pub landing: Landing,
+}
+
+/// A finished delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The objects, in the plan's order.
+    pub objects: Vec<DeliveredObject>,
+    /// The receipt.
+    pub receipt: DeliveredObject,
+}
+
+impl Delivered {
+    /// Whether this run found everything there already, receipt included.
+    #[must_use]
+    pub fn was_there_already(&self) -> bool {
+        let adopted = |object: &DeliveredObject| object.landing == Landing::Adopted;
+        adopted(&self.receipt) && self.objects.iter().all(adopted)
+    }
+}
+
+/// Delivers `job`: returns when the receipt is there.
+///
+/// `bucket` is asked anew for each request, so renewed credentials hold from the next request on. When
+/// `stop` is cancelled no new part begins, those in flight land, and uploads stay open for the next run.
+/// Dropping the future instead gives parts in flight up; the ledger is right in both cases.
+///
+/// # Errors
+/// See [`TransferError`]. Uploads may be open afterwards: the ledger knows them, and either another run
+/// goes on with them or [`abort_open`](super::abort_open) gives them up.
+pub async fn run(
+    job: Job,
+    bucket: watch::Receiver<Bucket>,
+    ledger: Arc<dyn Ledger>,
+    source: Arc<dyn Source>,
+    resources: Resources,
+    progress: watch::Sender<Progress>,
+    stop: CancellationToken,
+) -> Result<Delivered, TransferError> {
+    let meter = Meter::new(progress);
+    meter.update(|progress| *progress = start_of(&job.plan));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let context = Arc::new(Context {
+        buckets: bucket,
+        ledger,
+        attempts: Attempts::new(job.retry, job.backoff_limit, meter.clone()),
+        reads: Semaphore::new(cores.min(READS_AT_ONCE)),
+        resources,
+        part_size: job.part_size,
+        read_back: job.read_back,
+        token: job.facts.token.clone(),
+        uid: job.facts.uid.clone(),
+        delimiter: job.delimiter,
+        stop: stop.child_token(),
+    });
+    let run = Run {
+        job,
+        context,
+        source,
+        meter,
+    };
+    let objects = run.objects().await?;
+    run.meter
+        .update(|progress| progress.phase = TransferPhase::Finalizing);
+    let receipt = run.receipt(&objects).await?;
+    run.meter
+        .update(|progress| progress.phase = TransferPhase::Complete);
+    Ok(Delivered {
+        objects: objects.into_iter().map(DeliveredObject::from).collect(),
+        receipt: receipt.into(),
+    })
+}
+
+fn start_of(plan: &Plan) -> Progress {
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Progress {
+        bytes_total: plan.bytes_total(),
+        objects_total: count(plan.objects().len()),
+        files_total: count(plan.sources().len()),
+        ..Progress::default()
+    }
+}
+
+impl From<Landed> for DeliveredObject {
+    fn from(
+        Landed {
+            digest,
+            version_id,
+            landing,
+        }: Landed,
+    ) -> Self {
+        Self {
+            digest,
+            version_id,
+            landing,
+        }
+    }
+}
+
+struct Run {
+    job: Job,
+    context: Arc<Context>,
+    source: Arc<dyn Source>,
+    meter: Meter,
+}
+
+impl Run {
+    fn state(&self, slot: Slot) -> ObjectState {
+        self.job.states.get(&slot).cloned().unwrap_or_default()
+    }
+
+    /// Delivers the objects: begun in order, several at once. A large one counts for half of those
+    /// places, so that small ones come along and two large ones are hashed side by side.
+    async fn objects(&self) -> Result<Vec<Landed>, TransferError> {
+        let places = self.context.resources.max_concurrent_parts().max(2);
+        let turns = Semaphore::new(places as usize);
+        let objects = self.job.plan.objects();
+        // By index: a closure over references isn't general enough for a future that is spawned.
+        let works = (0..objects.len()).map(|index| {
+            let (turns, object) = (&turns, &objects[index]);
+            async move {
+                let parts = PartLayout::new(object.range.len, self.job.part_size).count();
+                let weight = u32::try_from(parts).unwrap_or(u32::MAX).min(places / 2);
+                let turn = turns.acquire_many(weight);
+                let _turn = unless_stopped(&self.context.stop, turn).await?;
+                let landed = self.object(object).await;
+                // The others stop at their next part: one object short, there is no receipt.
+                let landed = landed.inspect_err(|_| self.context.stop.cancel())?;
+                Ok((object.sequence, landed))
+            }
+        });
+        let mut landed = Vec::new();
+        let mut failed = None;
+        let mut results = futures::stream::iter(works).buffer_unordered(places as usize);
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(object) => landed.push(object),
+                Err(error) => match &failed {
+                    None | Some(TransferError::Stopped) => failed = Some(error),
+                    Some(_) => {}
+                },
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        landed.sort_unstable_by_key(|(sequence, _)| *sequence);
+        Ok(landed.into_iter().map(|(_, landed)| landed).collect())
+    }
+
+    async fn object(&self, object: &PlannedObject) -> Result<Landed, TransferError> {
+        let slot = Slot::Object(object.sequence);
+        let (source, index) = (Arc::clone(&self.source), object.source);
+        let outgoing = Arc::new(Outgoing {
+            slot,
+            key: object.key.clone(),
+            offset: object.range.offset,
+            len: object.range.len,
+            open: Arc::new(move || source.open(index)),
+            md5: self.job.md5,
+            content_type: "application/octet-stream",
+        });
+        let meter = Arc::new(ObjectMeter::new(Some(self.meter.clone())));
+        deliver(&self.context, &outgoing, meter, self.state(slot)).await
+    }
+
+    /// Writes the receipt, after a last look at all sources. A receipt that may be there already was
+    /// begun after such a look, and the files may have been taken away since.
+    async fn receipt(&self, objects: &[Landed]) -> Result<Landed, TransferError> {
+        let state = self.state(Slot::Receipt);
+        if !matches!(
+            state,
+            ObjectState::Completing { .. } | ObjectState::Delivered { .. }
+        ) {
+            self.recheck().await?;
+        }
+        let done: Vec<_> = objects
+            .iter()
+            .map(|o| (o.digest.clone(), o.version_id.clone()))
+            .collect();
+        let receipt = render(&self.job.facts, &self.job.plan, &done)
+            .map_err(|error| LedgerError(format!("rendering the receipt: {error}")))?;
+        let outgoing = Arc::new(Outgoing {
+            slot: Slot::Receipt,
+            key: self.job.plan.receipt().clone(),
+            offset: 0,
+            len: receipt.len() as u64,
+            open: Arc::new(move || {
+                let bytes: Bytes = receipt.clone();
+                Ok(Box::new(bytes) as Box<dyn Readable>)
+            }),
+            md5: Md5Wanted::No,
+            content_type: "application/json",
+        });
+        let meter = Arc::new(ObjectMeter::new(None));
+        deliver(&self.context, &outgoing, meter, state).await
+    }
+
+    async fn recheck(&self) -> Result<(), TransferError> {
+        loop {
+            let context = &self.context;
+            let seen = context.attempts.begin();
+            let source = Arc::clone(&self.source);
+            let checked = on_a_thread(move || source.recheck());
+            match unless_stopped(&context.stop, checked).await? {
+                Ok(()) => return Ok(()),
+                Err(fault) => {
+                    let key = self.job.plan.receipt();
+                    context.read_failed(seen, key, fault, &context.stop).await?;
+                }
+            }
+        }
+    }
+}

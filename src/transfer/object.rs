@@ -1,0 +1,270 @@
+//! One object, from a plan's line to verified bytes in the bucket: a state machine whose states are
+//! the ledger's, so that a process that died anywhere is gone on from what was recorded last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::context::{Context, Outgoing, Refused};
+use super::error::TransferError;
+use super::ledger::ObjectState;
+use super::progress::ObjectMeter;
+use super::retry::Failure;
+use crate::plan::{Crc64, ObjectDigest, PartLayout};
+use crate::store::{ErrorClass, UploadId, UploadedPart};
+
+/// How an object came to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// This run, or an earlier one of the same ledger, sent it.
+    Sent,
+    /// It was there already, with our token: nothing of this run is in the bucket.
+    Adopted,
+}
+
+/// An object that is there, verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Landed {
+    pub(super) digest: ObjectDigest,
+    pub(super) version_id: Option<String>,
+    pub(super) landing: Landing,
+}
+
+/// An upload that is open, as far as we know.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) upload: UploadId,
+    pub(super) started_at: Timestamp,
+}
+
+/// An upload whose parts are all there.
+#[derive(Clone, Debug)]
+pub(super) struct Filled {
+    pub(super) open: Open,
+    pub(super) digest: ObjectDigest,
+    pub(super) parts: Vec<UploadedPart>,
+}
+
+/// A part that the store has.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) etag: String,
+    pub(super) bytes: u64,
+    pub(super) crc64: Crc64,
+}
+
+/// The parts that the store has, by number.
+pub(super) type HeldParts = BTreeMap<i32, Held>;
+
+/// What is known of earlier tries to complete an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// There were none, or the store answered each of them.
+    Answered,
+    /// One may have been applied: its answer was lost, or a process died over it.
+    MayHaveBeenApplied,
+}
+
+/// What comes next.
+pub(super) enum Step {
+    Create,
+    Resume(Open),
+    Fill(Open, HeldParts),
+    ResumeComplete(Filled),
+    Complete(Filled, Earlier),
+    Landed(Landed),
+}
+
+/// One object at work.
+pub(super) struct Task<'a> {
+    pub(super) context: &'a Arc<Context>,
+    pub(super) outgoing: &'a Arc<Outgoing>,
+    pub(super) meter: Arc<ObjectMeter>,
+    pub(super) restarts: u32,
+}
+
+/// Delivers one object from where the ledger says it is.
+pub(super) async fn deliver(
+    context: &Arc<Context>,
+    outgoing: &Arc<Outgoing>,
+    meter: Arc<ObjectMeter>,
+    state: ObjectState,
+) -> Result<Landed, TransferError> {
+    let mut task = Task {
+        context,
+        outgoing,
+        meter,
+        restarts: 0,
+    };
+    let mut step = match state {
+        ObjectState::Planned if task.fits_one_put() => Step::Landed(task.put().await?),
+        ObjectState::Planned => Step::Create,
+        ObjectState::Open { upload, started_at } => Step::Resume(Open { upload, started_at }),
+        ObjectState::Completing {
+            upload,
+            started_at,
+            digest,
+            parts,
+        } => Step::ResumeComplete(Filled {
+            open: Open { upload, started_at },
+            digest,
+            parts,
+        }),
+        ObjectState::Delivered { digest, version_id } => {
+            task.meter.landed(digest.bytes);
+            return Ok(Landed {
+                digest,
+                version_id,
+                landing: Landing::Sent,
+            });
+        }
+    };
+    loop {
+        step = match step {
+            Step::Create => task.create().await?,
+            Step::Resume(open) => task.resume(open).await?,
+            Step::Fill(open, held) => task.fill(open, held).await?,
+            Step::ResumeComplete(filled) => task.resume_complete(filled).await?,
+            Step::Complete(filled, earlier) => task.complete(filled, earlier).await?,
+            Step::Landed(landed) => {
+                let Landed {
+                    digest, version_id, ..
+                } = landed.clone();
+                task.record(ObjectState::Delivered { digest, version_id })
+                    .await?;
+                context.attempts.confirmed();
+                task.meter.landed(landed.digest.bytes);
+                return Ok(landed);
+            }
+        }
+    }
+}
+
+impl Task<'_> {
+    pub(super) fn layout(&self) -> PartLayout {
+        PartLayout::new(self.outgoing.len, self.context.part_size)
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.context.stop
+    }
+
+    pub(super) async fn record(&self, state: ObjectState) -> Result<(), TransferError> {
+        self.context.record(self.outgoing.slot, state).await
+    }
+
+    /// Opens an upload and makes it known before anything is sent into it.
+    async fn create(&self) -> Result<Step, TransferError> {
+        let key = &self.outgoing.key;
+        let metadata = self.context.metadata(self.outgoing.content_type);
+        // Before the request: an upload is never taken for younger than it is.
+        let started_at = Timestamp::now();
+        let create = |bucket: crate::store::Bucket| {
+            let metadata = &metadata;
+            async move { bucket.create_upload(key, metadata).await }
+        };
+        let created = self.context.call(key, self.stop(), create).await;
+        let upload = created.map_err(|refused| refused.for_key(key))?;
+        let open = Open { upload, started_at };
+        if let Err(error) = self.record(open.state()).await {
+            // Nobody else will ever know of it.
+            if let Err(left) = self.context.bucket().abort_upload(key, &open.upload).await {
+                tracing::warn!(%key, upload = %open.upload, %left, "an upload had to stay open");
+            }
+            return Err(error);
+        }
+        Ok(Step::Fill(open, HeldParts::new()))
+    }
+
+    /// Goes on with an upload of an earlier process: what the store has isn't sent again.
+    async fn resume(&mut self, open: Open) -> Result<Step, TransferError> {
+        match self.list_parts(&open.upload).await {
+            Ok(held) => Ok(Step::Fill(open, held)),
+            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+                self.record(ObjectState::Planned).await?;
+                Ok(Step::Create)
+            }
+            Err(Refused::Store(error)) => {
+                let why = format!("{error}; only this object starts again");
+                self.restart(&open, &why).await
+            }
+            Err(Refused::Ended(error)) => Err(error),
+        }
+    }
+
+    /// The parts that the store has of `upload` and vouches for.
+    pub(super) async fn list_parts(&self, upload: &UploadId) -> Result<HeldParts, Refused> {
+        let key = &self.outgoing.key;
+        let list =
+            |bucket: crate::store::Bucket| async move { bucket.list_parts(key, upload).await };
+        let parts = self.context.call(key, self.stop(), list).await?;
+        let held = parts.into_iter().filter_map(|part| {
+            let crc64 = part.crc64?;
+            Some((
+                part.number.get(),
+                Held {
+                    etag: part.etag,
+                    bytes: part.bytes,
+                    crc64,
+                },
+            ))
+        });
+        Ok(held.collect())
+    }
+
+    /// Gives an upload up and begins the object anew. The ledger must not say Completing of `open`
+    /// any more when it is aborted: gone would then be taken for delivered.
+    pub(super) async fn restart(&mut self, open: &Open, why: &str) -> Result<Step, TransferError> {
+        let key = &self.outgoing.key;
+        let text = format!("{key}: {why}");
+        tracing::warn!(%key, upload = %open.upload, why, "the object starts again");
+        let limit = self.context.attempts.limit();
+        self.restarts += 1;
+        if self.restarts > limit {
+            let failures = self.restarts;
+            return Err(TransferError::BackoffLimitExceeded {
+                failures,
+                limit,
+                last: text,
+            });
+        }
+        let seen = self.context.attempts.begin();
+        self.give_up(open).await?;
+        self.meter.restart();
+        let failure = Failure {
+            class: ErrorClass::Transient,
+            text,
+        };
+        self.context
+            .attempts
+            .failed(seen, failure, self.stop())
+            .await?;
+        Ok(Step::Create)
+    }
+
+    /// Aborts `open`, so that the ledger tells the truth at each moment.
+    pub(super) async fn give_up(&self, open: &Open) -> Result<(), TransferError> {
+        self.record(open.state()).await?;
+        let key = &self.outgoing.key;
+        let upload = &open.upload;
+        let abort =
+            |bucket: crate::store::Bucket| async move { bucket.abort_upload(key, upload).await };
+        match self.context.call(key, self.stop(), abort).await {
+            Ok(()) => {}
+            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {}
+            Err(refused) => return Err(refused.for_key(key)),
+        }
+        self.record(ObjectState::Planned).await
+    }
+}
+
+impl Open {
+    pub(super) fn state(&self) -> ObjectState {
+        ObjectState::Open {
+            upload: self.upload.clone(),
+            started_at: self.started_at,
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Fills an upload: each part is read and hashed once, in order, and sent beside the others.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::body::{Piece, ReadFault};
+use super::checksum::Combined;
+use super::context::{Context, Outgoing, unless_stopped};
+use super::error::TransferError;
+use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
+use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task};
+use super::progress::ObjectMeter;
+use super::reader::Reader;
+use super::retry::is_retryable;
+use super::source::SourceFault;
+use crate::plan::{ByteRange, ObjectDigest, Part, PartNumber};
+use crate::store::{UploadId, UploadedPart};
+
+/// Why an upload couldn't be filled.
+enum Broken {
+    /// The upload is gone: a lifecycle rule, or another hand.
+    UploadGone(String),
+    Source(SourceFault),
+    Ended(TransferError),
+}
+
+impl From<ReadFault> for Broken {
+    fn from(fault: ReadFault) -> Self {
+        match fault {
+            ReadFault::Source(fault) => Self::Source(fault),
+            ReadFault::Ended(error) => Self::Ended(error),
+        }
+    }
+}
+
+impl From<TransferError> for Broken {
+    fn from(error: TransferError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+type Sent = Result<(PartNumber, Held), Broken>;
+
+/// The parts that are on their way.
+struct Sending {
+    tasks: JoinSet<Sent>,
+    /// Cancelled at the first part that can't be sent: the others stop waiting for another try.
+    halt: CancellationToken,
+}
+
+impl Task<'_> {
+    /// Sends what isn't in `held`, and makes it durable that all is there.
+    pub(super) async fn fill(
+        &mut self,
+        open: Open,
+        mut held: HeldParts,
+    ) -> Result<Step, TransferError> {
+        let seen = self.context.attempts.begin();
+        self.meter.restart();
+        match self.send_missing(&open, &mut held).await {
+            Ok(digest) => {
+                let parts = held.into_iter().map(|(number, part)| UploadedPart {
+                    number,
+                    etag: part.etag,
+                    crc64: part.crc64,
+                });
+                let filled = Filled {
+                    open,
+                    digest,
+                    parts: parts.collect(),
+                };
+                self.record(filled.state()).await?;
+                Ok(Step::Complete(filled, Earlier::Answered))
+            }
+            Err(Broken::UploadGone(error)) => self.restart(&open, &error).await,
+            Err(Broken::Source(fault)) => {
+                let key = &self.outgoing.key;
+                self.context
+                    .read_failed(seen, key, fault, self.stop())
+                    .await?;
+                Ok(Step::Fill(open, held))
+            }
+            Err(Broken::Ended(error)) => Err(error),
+        }
+    }
+
+    async fn send_missing(
+        &self,
+        open: &Open,
+        held: &mut HeldParts,
+    ) -> Result<ObjectDigest, Broken> {
+        let reader = self.context.reader(self.outgoing, self.stop()).await?;
+        let reader = reader.map_err(Broken::Source)?;
+        let mut sending = Sending {
+            tasks: JoinSet::new(),
+            halt: self.stop().child_token(),
+        };
+        let read = self.read_all(&reader, open, held, &mut sending).await;
+        if read.is_err() {
+            sending.halt.cancel();
+        }
+        // Parts in flight land, whatever happened to the others.
+        let sent = sending.drain(held).await;
+        // A part that failed is the reason why reading was halted, and not the other way round.
+        let whole = match (read, sent) {
+            (Err(Broken::Ended(TransferError::Stopped)), Err(broken)) => return Err(broken),
+            (Err(broken), _) | (Ok(_), Err(broken)) => return Err(broken),
+            (Ok(whole), Ok(())) => whole,
+        };
+        let counted = unless_stopped(self.stop(), reader.finish()).await?;
+        Ok(counted.map_err(Broken::Source)?.digest(whole))
+    }
+
+    /// Reads and hashes every part, and starts those on their way that the store doesn't have.
+    async fn read_all(
+        &self,
+        reader: &Reader,
+        open: &Open,
+        held: &mut HeldParts,
+        sending: &mut Sending,
+    ) -> Result<Combined, Broken> {
+        let halt = sending.halt.clone();
+        let mut whole = Combined::new();
+        let layout = self.layout();
+        held.retain(|number, _| u64::try_from(*number).is_ok_and(|n| n <= layout.count()));
+        for part in layout.parts() {
+            sending.reap(held)?;
+            let Part { number, range } = part;
+            let range = ByteRange {
+                offset: self.outgoing.offset + range.offset,
+                ..range
+            };
+            let piece = Piece::hash(self.context, reader, range, &halt).await?;
+            whole.append(piece.crc(), range.len);
+            let there = held.get(&number.get());
+            if there.is_some_and(|t| t.bytes == range.len && t.crc64 == piece.crc()) {
+                self.meter.confirmed(range.len);
+                continue;
+            }
+            held.remove(&number.get());
+            let slot = self.context.slot(&halt).await?;
+            let sender = Sender {
+                context: Arc::clone(self.context),
+                outgoing: Arc::clone(self.outgoing),
+                meter: Arc::clone(&self.meter),
+                reader: reader.clone(),
+                upload: open.upload.clone(),
+                halt: halt.clone(),
+            };
+            sending
+                .tasks
+                .spawn(async move { sender.send(number, piece, slot).await });
+        }
+        Ok(whole)
+    }
+}
+
+impl Sending {
+    /// Takes in the parts that landed meanwhile.
+    fn reap(&mut self, held: &mut HeldParts) -> Result<(), Broken> {
+        while let Some(done) = self.tasks.try_join_next() {
+            self.take_in(done, held)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all parts; the first that broke, else the last that was halted, is the reason.
+    async fn drain(&mut self, held: &mut HeldParts) -> Result<(), Broken> {
+        let mut result = Ok(());
+        while let Some(done) = self.tasks.join_next().await {
+            let halted = matches!(result, Err(Broken::Ended(TransferError::Stopped)));
+            if let Err(broken) = self.take_in(done, held)
+                && (result.is_ok() || halted)
+            {
+                result = Err(broken);
+            }
+        }
+        result
+    }
+
+    fn take_in(&self, done: Result<Sent, JoinError>, held: &mut HeldParts) -> Result<(), Broken> {
+        let sent = done.unwrap_or_else(|error| {
+            // A part's task is aborted only with the whole delivery; a panic is ours.
+            let text = format!("a part's task ended: {error}");
+            Err(Broken::Source(SourceFault::Transient(text)))
+        });
+        let (number, part) = sent.inspect_err(|_| self.halt.cancel())?;
+        held.insert(number.get(), part);
+        Ok(())
+    }
+}
+
+/// What sending one part takes.
+struct Sender {
+    context: Arc<Context>,
+    outgoing: Arc<Outgoing>,
+    meter: Arc<ObjectMeter>,
+    reader: Reader,
+    upload: UploadId,
+    halt: CancellationToken,
+}
+
+impl Sender {
+    async fn send(self, number: PartNumber, mut piece: Piece, slot: OwnedSemaphorePermit) -> Sent {
+        let Self {
+            context,
+            outgoing,
+            reader,
+            upload,
+            halt,
+            ..
+        } = &self;
+        let (key, crc) = (&outgoing.key, piece.crc());
+        let mut slot = Some(slot);
+        loop {
+            let body = piece.body(context, reader, halt).await?;
+            let leave = match slot.take() {
+                Some(leave) => leave,
+                None => context.slot(halt).await?,
+            };
+            let seen = context.attempts.begin();
+            let sent = context
+                .bucket()
+                .upload_part(key, upload, number, body, crc)
+                .await;
+            // Whoever waits for another try holds neither memory nor a slot.
+            drop(leave);
+            let error = match sent {
+                Ok(part) => {
+                    context.attempts.confirmed();
+                    self.meter.confirmed(piece.len());
+                    let held = Held {
+                        etag: part.etag,
+                        bytes: piece.len(),
+                        crc64: crc,
+                    };
+                    return Ok((number, held));
+                }
+                Err(error) => error,
+            };
+            if let Some(fault) = piece.take_fault() {
+                return Err(Broken::Source(fault));
+            }
+            if error.is("NoSuchUpload") {
+                return Err(Broken::UploadGone(error.to_string()));
+            }
+            if !is_retryable(&error) {
+                return Err(TransferError::AccessLost {
+                    key: key.clone(),
+                    error,
+                }
+                .into());
+            }
+            context.again(seen, key, &error, halt).await?;
+        }
+    }
+}
+
+impl Filled {
+    /// The state that must be durable before Complete is sent.
+    pub(super) fn state(&self) -> ObjectState {
+        let recordable = self.parts.len() <= MAX_RECORDED_PARTS;
+        ObjectState::Completing {
+            upload: self.open.upload.clone(),
+            started_at: self.open.started_at,
+            digest: self.digest.clone(),
+            parts: if recordable {
+                self.parts.clone()
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}

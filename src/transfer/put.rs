@@ -1,0 +1,119 @@
+//! A small object in one request, where a lost answer can be settled by looking: read-back only.
+
+use super::body::{Piece, ReadFault};
+use super::checksum::Combined;
+use super::complete::{Seen, landed};
+use super::error::TransferError;
+use super::object::{Earlier, Landed, Landing, Task};
+use super::reader::Reader;
+use super::retry::is_retryable;
+use super::source::SourceFault;
+use crate::plan::{ByteRange, ObjectDigest};
+use crate::store::{ErrorClass, ReadBack, StoreError};
+
+enum Sent {
+    Landed(Landed),
+    Refused(StoreError),
+    Source(SourceFault),
+}
+
+impl Task<'_> {
+    /// Whether one PutObject does: it fits a part, and we may look at what became of it.
+    pub(super) fn fits_one_put(&self) -> bool {
+        self.context.read_back == ReadBack::Granted && self.layout().count() == 1
+    }
+
+    /// Reads, hashes and puts the object.
+    pub(super) async fn put(&self) -> Result<Landed, TransferError> {
+        loop {
+            let seen = self.context.attempts.begin();
+            match self.try_put().await {
+                Ok(landed) => return Ok(landed),
+                Err(ReadFault::Ended(error)) => return Err(error),
+                Err(ReadFault::Source(fault)) => {
+                    let key = &self.outgoing.key;
+                    self.context
+                        .read_failed(seen, key, fault, self.stop())
+                        .await?;
+                }
+            }
+        }
+    }
+
+    async fn try_put(&self) -> Result<Landed, ReadFault> {
+        let reader = self.context.reader(self.outgoing, self.stop()).await??;
+        let range = ByteRange {
+            offset: self.outgoing.offset,
+            len: self.outgoing.len,
+        };
+        let mut piece = Piece::hash(self.context, &reader, range, self.stop()).await?;
+        let mut whole = Combined::new();
+        whole.append(piece.crc(), piece.len());
+        let counted = super::context::unless_stopped(self.stop(), reader.finish()).await??;
+        let digest = counted.digest(whole);
+        let mut earlier = Earlier::Answered;
+        loop {
+            let seen = self.context.attempts.begin();
+            let error = match self.send(&reader, &mut piece, &digest).await? {
+                Sent::Landed(landed) => return Ok(landed),
+                Sent::Source(fault) => return Err(ReadFault::Source(fault)),
+                Sent::Refused(error) => error,
+            };
+            let key = &self.outgoing.key;
+            if error.is("PreconditionFailed") {
+                match self.look(&digest).await? {
+                    Seen::Ours(held) => {
+                        let landing = match earlier {
+                            Earlier::Answered => Landing::Adopted,
+                            Earlier::MayHaveBeenApplied => Landing::Sent,
+                        };
+                        return Ok(landed(digest, held, landing));
+                    }
+                    Seen::Another => return Err(self.exists().into()),
+                    // It was deleted between the two requests.
+                    Seen::Nothing => {}
+                    Seen::Hidden if earlier == Earlier::Answered => {
+                        return Err(self.exists().into());
+                    }
+                    Seen::Hidden => {
+                        let key = key.clone();
+                        return Err(
+                            TransferError::CompletionUnconfirmed { key, upload: None }.into()
+                        );
+                    }
+                }
+            } else if !error.is("ConditionalRequestConflict") && !is_retryable(&error) {
+                return Err(TransferError::AccessLost {
+                    key: key.clone(),
+                    error,
+                }
+                .into());
+            } else if matches!(error.class, ErrorClass::Ambiguous | ErrorClass::Transient) {
+                earlier = Earlier::MayHaveBeenApplied;
+            }
+            self.context.again(seen, key, &error, self.stop()).await?;
+        }
+    }
+
+    async fn send(
+        &self,
+        reader: &Reader,
+        piece: &mut Piece,
+        digest: &ObjectDigest,
+    ) -> Result<Sent, ReadFault> {
+        let (context, outgoing) = (self.context, self.outgoing);
+        let body = piece.body(context, reader, self.stop()).await?;
+        let leave = context.slot(self.stop()).await?;
+        let metadata = context.metadata(outgoing.content_type);
+        let bucket = context.bucket();
+        let sent = bucket
+            .put_object(&outgoing.key, &metadata, body, piece.crc())
+            .await;
+        drop(leave);
+        Ok(match (sent, piece.take_fault()) {
+            (Ok(done), _) => Sent::Landed(self.verified(digest.clone(), done)?),
+            (Err(_), Some(fault)) => Sent::Source(fault),
+            (Err(error), None) => Sent::Refused(error),
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The documentation against the code: every reason is explained, every field that is shown exists.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use outbound_operator::api::{
+    DeliveryReason, DestinationReason, OutboundDelivery, OutboundDestination,
+};
+use outbound_operator::config::Config;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The words in the first column of the table whose header begins with `header`.
+fn first_column(page: &str, header: &str) -> Vec<String> {
+    let rows = page
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("| {header} |")))
+        .skip(2);
+    rows.map_while(|line| line.strip_prefix("| `"))
+        .map(|row| row[..row.find('`').unwrap()].to_owned())
+        .collect()
+}
+
+#[test]
+fn every_reason_is_explained_once_and_in_order() {
+    let words: Vec<&str> = DestinationReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect();
+    assert_eq!(first_column(&text("docs/destination.md"), "reason"), words);
+    let words: Vec<&str> = DeliveryReason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .collect();
+    assert_eq!(first_column(&text("docs/delivery.md"), "reason"), words);
+}
+
+/// The schema's fields, with dots between levels; a level that has members is only named with them.
+fn fields(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match schema["properties"].as_object() {
+        Some(members) => {
+            for (name, member) in members {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                fields(member, &path, found);
+            }
+        }
+        None => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn every_field_of_a_spec_is_documented_and_nothing_else() {
+    for (kind, page) in [
+        ("OutboundDestination", "docs/destination.md"),
+        ("OutboundDelivery", "docs/delivery.md"),
+    ] {
+        let crd = outbound_operator::api::crds()
+            .into_iter()
+            .find(|crd| crd.spec.names.kind == kind)
+            .unwrap();
+        let crd = serde_json::to_value(crd).unwrap();
+        let mut in_schema = BTreeSet::new();
+        fields(
+            &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"],
+            "",
+            &mut in_schema,
+        );
+        let documented: BTreeSet<String> = first_column(&text(page), "field").into_iter().collect();
+        assert_eq!(documented, in_schema, "{page}");
+    }
+}
+
+/// The YAML blocks of a Markdown page.
+fn blocks(page: &str) -> Vec<String> {
+    let fenced = page.split("```yaml\n").skip(1);
+    fenced
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// Whether everything in `given` is in `read` too: an unknown field is lost on the way.
+fn assert_kept(given: &Value, read: &Value, at: &str) {
+    match given {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| {
+                assert_kept(member, &read[name.as_str()], &format!("{at}.{name}"))
+            });
+        }
+        _ => assert_eq!(given, read, "{at} is unknown, or not what it is taken for"),
+    }
+}
+
+/// Reads what a user would apply or configure.
+fn assert_known(document: &str, from: &str) {
+    let given: Value =
+        outbound_operator::yaml::read(document).unwrap_or_else(|error| panic!("{from}: {error}"));
+    let read = match given["kind"].as_str() {
+        Some("OutboundDestination") => serde_json::from_value::<OutboundDestination>(given.clone())
+            .map(|read| serde_json::to_value(read).unwrap()),
+        Some("OutboundDelivery") => serde_json::from_value::<OutboundDelivery>(given.clone())
+            .map(|read| serde_json::to_value(read).unwrap()),
+        Some(_) => return,
+        // The configuration refuses unknown keys itself.
+        None => {
+            return drop(
+                serde_json::from_value::<Config>(given)
+                    .unwrap_or_else(|error| panic!("{from}: {error}")),
+            );
+        }
+    };
+    assert_kept(
+        &given,
+        &read.unwrap_or_else(|error| panic!("{from}: {error}")),
+        from,
+    );
+}
+
+#[test]
+fn every_example_is_known_to_the_types() {
+    let pages = [
+        "README.md",
+        "docs/destination.md",
+        "docs/delivery.md",
+        "docs/configuration.md",
+    ];
+    for page in pages {
+        let blocks = blocks(&text(page));
+        assert!(!blocks.is_empty(), "{page} has no example");
+        blocks.iter().for_each(|block| assert_known(block, page));
+    }
+    for file in [
+        "2-destinations.yaml",
+        "3-deliveries.yaml",
+        "config/operator.yaml",
+    ] {
+        let path = format!("examples/quickstart/{file}");
+        for document in text(&path)
+            .split("\n---\n")
+            .filter(|part| part.lines().any(|line| !line.starts_with('#')))
+        {
+            assert_known(document, &path);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_field_in_an_example_is_found() {
+    let wrong = "{kind: OutboundDestination, apiVersion: outbound.dev/v1alpha1, metadata: {name: a}, \
+                 spec: {permissionMode: AccessKey, bucket: abc, bucktOwner: x}}";
+    let found = std::panic::catch_unwind(|| assert_known(wrong, "planted"));
+    assert!(found.is_err());
+}
