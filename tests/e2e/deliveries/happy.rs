@@ -124,10 +124,11 @@ async fn our_objects_carry_token_and_uid_and_give_the_owner_full_control() {
     world.cross_account_destination("acme", "").await;
     let us = world.s3.us();
     let objects = format!("arn:aws:s3:::{}/{PREFIX}*", world.bucket.name());
+    let actions = [&WRITE_ACTIONS[..], &["s3:PutObjectAcl"]].concat();
     // As customers demand it: who sends no such ACL may not write.
     let policy = json!({"Version": "2012-10-17", "Statement": [
         {"Sid": "Grant", "Effect": "Allow", "Principal": {"AWS": us.access_key}, "Resource": objects,
-         "Action": [&WRITE_ACTIONS[..], &["s3:PutObjectAcl"]].concat(),
+         "Action": actions,
          "Condition": {"StringEquals": {"s3:x-amz-acl": "bucket-owner-full-control"}}},
         {"Sid": "NoAclNeeded", "Effect": "Allow", "Principal": {"AWS": us.access_key},
          "Resource": objects, "Action": ["s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]},

@@ -1,9 +1,11 @@
 //! The receipt: what consumers of such feeds parse.
 
-use serde_json::Value;
+use aws_sdk_s3::types::ChecksumMode;
+use serde_json::{Value, json};
 
 use super::{check_complete, completes, deliver, delivered, md5, receipt, table};
 use crate::support::World;
+use crate::support::world::PREFIX;
 
 /// The members of an object, sorted.
 fn members(value: &Value) -> Vec<&str> {
@@ -37,20 +39,44 @@ async fn the_receipt_has_the_field_names_that_consumers_parse() {
     assert_eq!(found["Files"][3]["FileLineCount"], 1);
     assert_eq!(found["Totals"]["TotalNumberFiles"], 4);
 
-    // Ours: who wrote it, with the mark that every object carries.
-    let text = found.to_string();
-    let uid = delivery["metadata"]["uid"].as_str().unwrap();
-    assert!(text.contains(uid), "{found:#}");
+    ours(&world, &delivery, &found).await;
+}
+
+/// What stands beside the names that others chose.
+async fn ours(world: &World, delivery: &Value, found: &Value) {
+    let metadata = &delivery["metadata"];
+    assert_eq!(found["schemaVersion"], 1);
+    assert_eq!(found["delivery"]["namespace"], world.namespace.name());
+    assert_eq!(found["delivery"]["name"], metadata["name"]);
+    assert_eq!(found["delivery"]["uid"], metadata["uid"]);
+    assert_eq!(found["destination"]["name"], "acme");
+    assert_eq!(found["destination"]["bucket"], world.bucket.name());
+    assert_eq!(found["destination"]["prefix"], PREFIX);
+    assert_eq!(found["times"]["created"], metadata["creationTimestamp"]);
+    assert_eq!(found["times"]["logicalTime"], metadata["creationTimestamp"]);
+    assert!(found["times"]["plannedAt"].is_string(), "{found:#}");
+    let key = delivery["status"]["receipt"]["key"].as_str().unwrap();
+    assert_eq!(found["Totals"]["FileName"], key.trim_start_matches(PREFIX));
+
     let customer = world.s3.client(&world.s3.customer());
     let head = customer.head_object().bucket(world.bucket.name()).key(key);
-    let head = head.checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled).send().await.unwrap();
-    let metadata = head.metadata().cloned().unwrap_or_default();
-    assert!(text.contains(&metadata["outbound-token"]), "{found:#}");
+    let head = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+    let marks = head.metadata().cloned().unwrap_or_default();
+    assert_eq!(found["delivery"]["token"], marks["outbound-token"]);
     let checksum = delivery["status"]["receipt"]["checksum"].as_str();
     assert_eq!(checksum, head.checksum_crc64_nvme());
-    // Each object's checksum stands in the receipt as in the status.
-    for object in delivery["status"]["objects"].as_array().unwrap() {
-        assert!(text.contains(object["checksum"].as_str().unwrap()), "{found:#}");
+
+    // Sources and ranges, one behind the other; checksums as in the status.
+    let files = found["Files"].as_array().unwrap();
+    let origin = |at: usize| files[at]["source"].clone();
+    let length = |at: usize| files[at]["FileByteSize"].as_u64().unwrap();
+    assert_eq!(origin(0), json!({"path": "a.csv", "offset": 0, "length": length(0)}));
+    assert_eq!(origin(1), json!({"path": "a.csv", "offset": length(0), "length": length(1)}));
+    assert_eq!(origin(3), json!({"path": "b.csv", "offset": 0, "length": 31}));
+    assert_eq!(files[3]["records"], 2, "the last record needs no end");
+    let listed = delivery["status"]["objects"].as_array().unwrap();
+    for (file, object) in files.iter().zip(listed) {
+        assert_eq!(file["crc64nvme"], object["checksum"]);
     }
 }
 
