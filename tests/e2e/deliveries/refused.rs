@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::{KIND, completes, deliver, fails, succeeded, system, table};
 use crate::support::World;
-use crate::support::world::PREFIX;
 
 /// Deliveries that must fail: name, path, further lines of the spec, reason, what the message holds.
 type Case<'a> = (&'a str, &'a str, &'a str, &'a str, &'a [&'a str]);
@@ -167,10 +166,7 @@ async fn somebody_elses_object_stays_as_it_is() {
 #[tokio::test]
 async fn with_read_back_somebody_elses_object_stays_too() {
     let world = World::start("refused-exists-put").await;
-    let user = world.access_key_destination("acme", "  readBack: Granted\n").await;
-    let actions =
-        ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"];
-    world.bucket.grant(&user, PREFIX, &actions).await;
+    super::store::readable_destination(&world).await;
     world.bucket.put("audience/a.csv", b"theirs").await;
     world.file("a.csv", table(1, 10_000));
     deliver(&world, "object", "a.csv", "");

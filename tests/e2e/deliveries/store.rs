@@ -7,7 +7,7 @@ use crate::support::World;
 use crate::support::world::{PREFIX, WRITE_ACTIONS};
 
 /// Grants read-back too, as its grant says.
-async fn readable_destination(world: &World) {
+pub(super) async fn readable_destination(world: &World) {
     let user = world.access_key_destination("acme", "  readBack: Granted\n").await;
     let actions = [&WRITE_ACTIONS[..], &["s3:GetObject"]].concat();
     world.bucket.grant(&user, PREFIX, &actions).await;
