@@ -23,7 +23,7 @@ use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
-use crate::transfer::{MemoryPool, Resources};
+use crate::transfer::Resources;
 
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
 const CONCURRENCY: u16 = 16;
@@ -95,7 +95,7 @@ async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
     };
     Ok(Shared {
         resources: Resources::new(
-            MemoryPool::new(usize::try_from(config.memory()?).unwrap_or(usize::MAX)),
+            config.memory()?,
             config.transfer.max_concurrent_parts.into(),
         ),
         recorder: Recorder::new(client.clone(), Reporter::from("outbound-operator")),

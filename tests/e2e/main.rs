@@ -11,3 +11,4 @@ mod support;
 
 mod deliveries;
 mod environment;
+mod schema;
