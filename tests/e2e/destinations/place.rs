@@ -130,7 +130,11 @@ async fn plain_http_is_refused_where_the_configuration_does_not_allow_it() {
     .await;
     world.secret("acme", &s3.user("writer"));
     world.apply(&access_key(&world, "acme", &world.bucket, ""));
-    refused(&world, "acme", "EndpointNotAllowed", &[s3.url()]).await;
+    let words = [
+        "an endpoint with \"http://\" is not allowed here",
+        "must correct it",
+    ];
+    refused(&world, "acme", "EndpointNotAllowed", &words).await;
     assert_eq!(
         world.bucket.requests().len(),
         1,
