@@ -5,16 +5,12 @@ use serde_json::{Value, json};
 use super::{
     REQUESTS_A_PROOF, access_key, cross_account, nothing_is_left, refused, requests_by, verified,
 };
-use crate::support::World;
-use crate::support::world::{PREFIX, WRITE_ACTIONS};
+use crate::support::wait::{PATIENCE, eventually};
+use crate::support::world::{PREFIX, WRITE_ACTIONS, find_condition};
+use crate::support::{Bucket, World};
 
 /// An AccessKey destination whose user may do just that.
-async fn with_rights(
-    world: &World,
-    name: &str,
-    prefix: &str,
-    actions: &[&str],
-) -> crate::support::Bucket {
+async fn with_rights(world: &World, name: &str, prefix: &str, actions: &[&str]) -> Bucket {
     let bucket = world.s3.bucket(&world.s3.customer()).await;
     let user = world.s3.user("writer");
     bucket.grant(&user, prefix, actions).await;
@@ -29,8 +25,7 @@ async fn a_missing_right_is_named_with_who_must_give_it() {
     let put = with_rights(&world, "put", PREFIX, &["s3:AbortMultipartUpload"]).await;
     let all = with_rights(&world, "all", PREFIX, &["s3:GetObject"]).await;
     let elsewhere = with_rights(&world, "elsewhere", "other/", &WRITE_ACTIONS).await;
-    let resource =
-        |bucket: &crate::support::Bucket| format!("arn:aws:s3:::{}/{PREFIX}*", bucket.name());
+    let resource = |bucket: &Bucket| format!("arn:aws:s3:::{}/{PREFIX}*", bucket.name());
     let words = format!("must allow s3:PutObject on {}", resource(&put));
     refused(
         &world,
@@ -67,7 +62,11 @@ async fn a_missing_right_is_named_with_who_must_give_it() {
 #[tokio::test]
 async fn a_refused_abort_is_told_and_not_repeated_into_more_orphans() {
     let world = World::start("orphan").await;
-    let bucket = with_rights(&world, "acme", PREFIX, &["s3:PutObject"]).await;
+    let bucket = world.s3.bucket(&world.s3.customer()).await;
+    let user = world.s3.user("writer");
+    bucket.grant(&user, PREFIX, &["s3:PutObject"]).await;
+    world.secret("acme", &user);
+    world.apply(&access_key(&world, "acme", &bucket, ""));
     let words = [
         "s3:AbortMultipartUpload",
         "stays open",
@@ -82,6 +81,17 @@ async fn a_refused_abort_is_told_and_not_repeated_into_more_orphans() {
         1,
         "another upload that can't be aborted"
     );
+    // Once the right is there, the next proof tells, and leaves nothing of its own.
+    bucket.grant(&user, PREFIX, &WRITE_ACTIONS).await;
+    eventually(PATIENCE, "the right is noticed", async || {
+        let object = world.get("obdest", "acme");
+        match find_condition(&object, "Ready") {
+            Some(ready) if ready["status"] == "True" => Ok(()),
+            _ => Err(format!("{:#}", object["status"])),
+        }
+    })
+    .await;
+    assert_eq!(bucket.uploads().await.len(), 1);
 }
 
 #[tokio::test]
