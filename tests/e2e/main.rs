@@ -11,5 +11,6 @@
 mod support;
 
 mod deliveries;
+mod destinations;
 mod environment;
 mod schema;

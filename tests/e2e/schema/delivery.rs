@@ -1,8 +1,9 @@
 //! `OutboundDelivery`: its rules, each with the words that the user reads.
 
 use super::destination::sizes_are_bounded;
-use super::{accepts, manifest, refused, refuses};
+use super::{accepts, refused, refuses};
 use crate::support::ControlPlane;
+use crate::support::manifest::manifest;
 
 const KIND: &str = "OutboundDelivery";
 
