@@ -24,7 +24,7 @@ use super::rules;
     doc = "Which files are handed over, and how they are cut and named.",
     printcolumn = r#"{"name":"Phase","type":"string","description":"Where the delivery stands","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Done%","type":"integer","description":"Bytes confirmed by the store, in percent","jsonPath":".status.progress.percent"}"#,
-    printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone"}"#,
+    printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","description":"Why it stands there","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Destination","type":"string","description":"Where to","jsonPath":".spec.destinationRef.name","priority":1}"#,
     printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
@@ -172,7 +172,7 @@ pub struct SplitSpec {
     pub separator: Option<String>,
 }
 
-/// Where a cut may be.
+/// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BoundaryKind {
     /// Never inside a record.
@@ -181,14 +181,14 @@ pub enum BoundaryKind {
     Byte,
 }
 
-/// What a record is.
+/// What a record is. Lines (what applies when absent): bytes up to a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
     /// Bytes up to a delimiter.
     Lines,
 }
 
-/// What happens when an object's key is taken.
+/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IfExists {
     /// The delivery fails.
