@@ -10,4 +10,5 @@
 mod support;
 
 mod environment;
+mod rbac;
 mod schema;
