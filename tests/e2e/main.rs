@@ -13,4 +13,5 @@ mod support;
 mod deliveries;
 mod destinations;
 mod environment;
+mod rbac;
 mod schema;
