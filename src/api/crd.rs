@@ -18,10 +18,15 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
+/// What an integer is at most where its field says no less: 2^53 - 1, the largest that every reader of
+/// JSON keeps exact.
+const MAX_INTEGER: f64 = 9_007_199_254_740_991.0;
+
 /// A fresh object says `observedGeneration: -1`, so that nothing takes it for one that was looked at.
 fn with_fresh_status(crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut crd = strict(crd);
     for schema in root_schemas(&mut crd) {
+        visit(schema, &bound_integer);
         let status = schema
             .properties
             .as_mut()
@@ -56,6 +61,18 @@ fn strict(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
         });
     }
     crd
+}
+
+/// The apiserver doesn't read `format: int32`: what is larger would be stored, and fit no reader of ours.
+fn bound_integer(schema: &mut JSONSchemaProps) {
+    if schema.type_.as_deref() == Some("integer") && schema.maximum.is_none() {
+        let narrow = schema.format.as_deref() == Some("int32");
+        schema.maximum = Some(if narrow {
+            f64::from(i32::MAX)
+        } else {
+            MAX_INTEGER
+        });
+    }
 }
 
 fn root_schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {

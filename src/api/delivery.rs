@@ -24,7 +24,7 @@ use super::rules;
     doc = "Which files are handed over, and how they are cut and named.",
     printcolumn = r#"{"name":"Phase","type":"string","description":"Where the delivery stands","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Done%","type":"integer","description":"Bytes confirmed by the store, in percent","jsonPath":".status.progress.percent"}"#,
-    printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone"}"#,
+    printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","description":"Why it stands there","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Destination","type":"string","description":"Where to","jsonPath":".spec.destinationRef.name","priority":1}"#,
     printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
@@ -110,7 +110,7 @@ pub struct SourceSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VolumeSource {
-    /// The files, relative to <volume root>/<namespace>/. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
+    /// The files, relative to this namespace's folder on the operator's volume. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
         validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),
@@ -172,7 +172,7 @@ pub struct SplitSpec {
     pub separator: Option<String>,
 }
 
-/// Where a cut may be.
+/// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BoundaryKind {
     /// Never inside a record.
@@ -181,14 +181,14 @@ pub enum BoundaryKind {
     Byte,
 }
 
-/// What a record is.
+/// What a record is. Lines (what applies when absent): bytes up to a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
     /// Bytes up to a delimiter.
     Lines,
 }
 
-/// What happens when an object's key is taken.
+/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IfExists {
     /// The delivery fails.

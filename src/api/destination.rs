@@ -130,7 +130,7 @@ pub struct OutboundDestinationSpec {
     pub suspend: Option<bool>,
 }
 
-/// How we are allowed to write.
+/// How we are allowed to write: with a key that the customer shares, or as our own account, which the customer's bucket policy allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PermissionMode {
     /// With an access key that the customer shares.
@@ -139,7 +139,7 @@ pub enum PermissionMode {
     CrossAccount,
 }
 
-/// How the bucket stands in the URL.
+/// How the bucket stands in the URL. Absent: Path for an endpoint or a bucket with a dot, else VirtualHosted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AddressingStyle {
     /// `https://bucket.host/key`
@@ -148,7 +148,7 @@ pub enum AddressingStyle {
     Path,
 }
 
-/// The ACL sent with each object.
+/// The ACL sent with each object. Absent: BucketOwnerFullControl in CrossAccount, None otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AclPolicy {
     /// `bucket-owner-full-control`
@@ -157,7 +157,7 @@ pub enum AclPolicy {
     None,
 }
 
-/// Whether we may read our objects' headers.
+/// Whether the grant lets us read our objects' headers under the prefix. WriteOnly (what applies when absent) asks for writing alone; Granted adds s3:GetObject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ReadBack {
     /// Nothing but writing is asked of the customer.

@@ -66,6 +66,9 @@ fn milliseconds(number: &str, unit: &str) -> Option<u64> {
         _ => return None,
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if whole.is_empty() || fraction.is_empty() {
+        return None;
+    }
     let digits: u128 = format!("{whole}{fraction}").parse().ok()?;
     let divisor = 10u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     u64::try_from(digits.checked_mul(scale)? / divisor).ok()

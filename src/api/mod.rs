@@ -3,6 +3,11 @@
 //! Types, validation and their docs; nothing here talks to a server. Every rule that a schema can
 //! hold is in the schema, so that `kubectl apply` refuses bad input before the operator sees it.
 
+#![allow(
+    unreachable_pub,
+    reason = "kube's schema derive repeats each public struct in a scope of its own"
+)]
+
 mod condition;
 mod crd;
 mod delivery;

@@ -20,11 +20,12 @@ pub(super) fn quantity_positive() -> Rule {
         .message("a size must be more than 0 bytes")
 }
 
-/// Refuses fractions of a byte.
+/// Refuses fractions of a byte. Kubernetes rounds a quantity up to whole nanos, so that `0.9999999999`
+/// would pass for 1: no text that could hold less than a nano is looked at further.
 pub(super) fn quantity_whole() -> Rule {
     Rule::new(
-        "type(self) == int || !isQuantity(self) || quantity(self).isInteger() \
-         || quantity(self).isGreaterThan(quantity('1T'))",
+        "type(self) == int || !isQuantity(self) || quantity(self).isGreaterThan(quantity('1T')) \
+         || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[.][0-9]{7,}m|[.][0-9]+[nu]|[eE]-'))",
     )
     .message("a size must be whole bytes")
 }

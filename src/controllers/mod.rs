@@ -15,6 +15,7 @@ mod start;
 mod status;
 mod supervisor;
 mod tenancy;
+mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 

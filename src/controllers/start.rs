@@ -2,31 +2,28 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, future};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Secret;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::runtime::reflector::Store;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
 use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use crate::api::OutboundDestination;
-use crate::config::{Config, ConfigError, SecretsMode};
+use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
+use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
-use crate::transfer::{MemoryPool, Resources};
+use crate::transfer::Resources;
 
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
 const CONCURRENCY: u16 = 16;
@@ -50,8 +47,6 @@ pub enum StartError {
     #[error("the configuration's identity.region is refused: {0}")]
     Region(#[from] RegionInvalid),
 }
-
-type GuardedDestination = DeserializeGuard<OutboundDestination>;
 
 /// Runs the controllers until `shutdown`, then lets work in flight land.
 ///
@@ -99,10 +94,7 @@ async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
         None => None,
     };
     Ok(Shared {
-        resources: Resources::new(
-            MemoryPool::new(usize::try_from(config.memory()?).unwrap_or(usize::MAX)),
-            config.transfer.max_concurrent_parts.into(),
-        ),
+        resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
         recorder: Recorder::new(client.clone(), Reporter::from("outbound-operator")),
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),
@@ -112,189 +104,72 @@ async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
     })
 }
 
-/// Both controllers for one namespace, or for all.
+/// Both controllers for one namespace, or for all, until `shutdown`; then the work in flight lands.
 async fn watch(shared: Shared, namespace: Option<String>, shutdown: CancellationToken) {
     let (proofs, proof_news) = Proofs::new();
     let (runs, run_news) = Runs::new();
     let (cleanups, cleanup_news) = Cleanups::new();
+    let namespace = namespace.as_deref();
     let (destination_writer, destination_events) =
-        objects::<GuardedDestination>(&shared.client, namespace.as_deref());
-    let (delivery_writer, delivery_events) =
-        objects::<Guarded>(&shared.client, namespace.as_deref());
+        objects::<GuardedDestination>(&shared.client, namespace);
+    let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
-    let (secrets, secret_news) = secrets(&shared, namespace.as_deref(), &destinations);
-    let context = Arc::new(Context {
+    let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
+    let (memory, buckets) = (Memory::default(), Buckets::default());
+    let changed = watcher(
+        api::<GuardedDestination>(&shared.client, namespace),
+        watcher::Config::default(),
+    );
+    let context = Context {
         shared,
         destinations: destinations.clone(),
         secrets,
-        memory: Memory::default(),
-        buckets: super::buckets::Buckets::default(),
+        memory,
+        buckets,
         proofs,
         runs,
         cleanups,
-    });
+    };
+    let context = Arc::new(context);
     let waiting = deliveries.clone();
-    let client = context.shared.client.clone();
-    let destination_changes = watcher(
-        api::<GuardedDestination>(&client, namespace.as_deref()),
-        watcher::Config::default(),
-    );
-    let destination_controller = Controller::for_stream(
-        filtered(destination_writer, destination_events),
-        destinations.clone(),
-    )
-    .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-    .reconcile_on(proof_news)
-    .reconcile_on(secret_news)
-    .graceful_shutdown_on(shutdown.clone().cancelled_owned());
-    let delivery_controller = Controller::for_stream(
-        filtered(delivery_writer, delivery_events),
-        deliveries.clone(),
-    )
-    .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
-    .watches_stream(destination_changes.touched_objects(), move |changed| {
-        addressees(&waiting, &changed)
-    })
-    .reconcile_on(run_news)
-    .reconcile_on(cleanup_news)
-    .graceful_shutdown_on(shutdown.clone().cancelled_owned());
+
+    let destination_stream = filtered(destination_writer, destination_events);
+    let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
+        .reconcile_on(proof_news)
+        .reconcile_on(secret_news);
+    let delivery_stream = filtered(delivery_writer, delivery_events);
+    let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
+        .watches_stream(changed.touched_objects(), move |changed| {
+            addressees(&waiting, &changed)
+        })
+        .reconcile_on(run_news)
+        .reconcile_on(cleanup_news);
     let work = future::join(
         drive(
             destination_controller,
             destination::reconcile,
             context.clone(),
+            shutdown.clone(),
         ),
-        drive(delivery_controller, delivery::reconcile, context.clone()),
+        drive(
+            delivery_controller,
+            delivery::reconcile,
+            context.clone(),
+            shutdown,
+        ),
     );
     tokio::select! {
         _ = work => {}
         () = prune(&context, &destinations, &deliveries) => {}
     }
-    future::join3(
-        context.runs.shut_down(SHUTDOWN_GRACE),
-        context.cleanups.shut_down(SHUTDOWN_GRACE),
-        context.proofs.shut_down(SHUTDOWN_GRACE),
-    )
-    .await;
+    land(&context).await;
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-type Events<K> = futures::stream::BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>;
-
-/// An empty cache and the events that fill it.
-fn objects<K>(client: &Client, namespace: Option<&str>) -> (reflector::store::Writer<K>, Events<K>)
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
-{
-    let events = watcher(api::<K>(client, namespace), watcher::Config::default());
-    // Managed fields are most of an object and are never looked at.
-    let events = events.modify(|object| object.managed_fields_mut().clear());
-    (reflector::store::Writer::default(), events.boxed())
-}
-
-/// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
-/// that we wrote ourselves wakes nobody.
-fn filtered<K>(
-    writer: reflector::store::Writer<K>,
-    events: Events<K>,
-) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-{
-    events
-        .default_backoff()
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(
-            predicates::generation
-                .combine(predicates::annotations)
-                .combine(predicates::finalizers),
-            PredicateConfig::default(),
-        )
-}
-
-/// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
-fn secrets(
-    shared: &Shared,
-    namespace: Option<&str>,
-    destinations: &Store<GuardedDestination>,
-) -> (
-    Option<Store<PartialObjectMeta<Secret>>>,
-    futures::stream::BoxStream<'static, ObjectRef<GuardedDestination>>,
-) {
-    if shared.config.secrets == SecretsMode::Get {
-        return (None, futures::stream::pending().boxed());
-    }
-    let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
-    let destinations = destinations.clone();
-    let changed = watcher(
-        api::<PartialObjectMeta<Secret>>(&shared.client, namespace),
-        watcher::Config::default(),
-    )
-    .default_backoff()
-    .reflect(writer)
-    .touched_objects()
-    .filter_map(|secret| future::ready(secret.ok()))
-    .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));
-    (Some(store), changed.boxed())
-}
-
-/// The destinations that sign with that Secret.
-fn users_of(
-    destinations: &Store<GuardedDestination>,
-    secret: &PartialObjectMeta<Secret>,
-) -> Vec<ObjectRef<GuardedDestination>> {
-    let (namespace, name) = (secret.namespace(), secret.name_any());
-    let names_it = |guard: &&Arc<GuardedDestination>| {
-        let key = guard
-            .0
-            .as_ref()
-            .ok()
-            .and_then(|destination| destination.spec.access_key.as_ref());
-        guard.namespace() == namespace && key.is_some_and(|key| key.secret_ref.name == name)
-    };
-    destinations
-        .state()
-        .iter()
-        .filter(names_it)
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
-        .collect()
-}
-
-/// The unfinished deliveries to that destination.
-fn addressees(
-    deliveries: &Store<Guarded>,
-    destination: &GuardedDestination,
-) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (destination.namespace(), destination.name_any());
-    let concerns = |guard: &&Arc<Guarded>| {
-        let delivery = guard.0.as_ref().ok();
-        guard.namespace() == namespace
-            && delivery.is_some_and(|delivery| {
-                delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery)
-            })
-    };
-    deliveries
-        .state()
-        .iter()
-        .filter(concerns)
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
-        .collect()
+/// Lets parts in flight land and proofs end; the ledgers are right whatever is cut off.
+async fn land(context: &Context) {
+    let runs = context.runs.shut_down(SHUTDOWN_GRACE);
+    let cleanups = context.cleanups.shut_down(SHUTDOWN_GRACE);
+    future::join3(runs, cleanups, context.proofs.shut_down(SHUTDOWN_GRACE)).await;
 }
 
 /// Runs a controller to its graceful end.
@@ -302,12 +177,14 @@ async fn drive<K, F>(
     controller: Controller<K>,
     reconcile: impl FnMut(Arc<K>, Arc<Context>) -> F + Send + 'static,
     context: Arc<Context>,
+    shutdown: CancellationToken,
 ) where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    K::DynamicType: Eq + Hash + Clone + Unpin,
     F: Future<Output = Result<Action, ReconcileError>> + Send + 'static,
 {
     controller
+        .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(shutdown.cancelled_owned())
         .run(
             reconcile,
             |object, error, _| follow_up(&object, error),

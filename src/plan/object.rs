@@ -134,7 +134,7 @@ pub enum PlanInvalid {
     KeyTwice(ObjectKey),
 }
 
-/// What a delivery writes: at most [`MAX_OBJECTS`](super::MAX_OBJECTS) objects and the receipt, no key twice.
+/// What a delivery writes: at most [`MAX_OBJECTS`] objects and the receipt, no key twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub(super) sources: Vec<SourceFile>,

@@ -53,9 +53,10 @@ impl PartLayout {
     #[must_use]
     pub fn new(object_len: u64, part_size: u64) -> Self {
         let needed = object_len.div_ceil(MAX_PARTS);
+        let part_size = part_size.clamp(MIN_PART_SIZE, MAX_PART_SIZE).max(needed);
         Self {
             object_len,
-            part_size: part_size.max(MIN_PART_SIZE).max(needed),
+            part_size,
         }
     }
 

@@ -50,6 +50,14 @@ pub enum Proof {
         /// What was tried, what came back, who must do what. The same for the same cause.
         message: String,
     },
+    /// Abort is refused, so that an upload of this proof stays open: another proof would leave another.
+    /// Ask [`may_abort`] first.
+    Orphaned {
+        /// The bucket's region: the target's, or what was learned.
+        region: Region,
+        /// As in [`Proof::Refused`].
+        message: String,
+    },
     /// Nothing is known yet: unreachable, throttled, a server's failure.
     Transient {
         /// What kept the answer away.
@@ -204,7 +212,7 @@ async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proof {
     if let Some(orphan) = &failure.orphan {
         let message = explain::orphan(&case, orphan);
         return match orphan.class {
-            ErrorClass::Terminal => refused(Refusal::AccessDenied, message),
+            ErrorClass::Terminal => orphaned(&case, message),
             _ => transient(orphan, message),
         };
     }
@@ -237,11 +245,23 @@ fn refused(refusal: Refusal, message: String) -> Proof {
     Proof::Refused { refusal, message }
 }
 
+fn orphaned(case: &Case<'_>, message: String) -> Proof {
+    Proof::Orphaned {
+        region: case.target.region.clone(),
+        message,
+    }
+}
+
 fn transient(error: &StoreError, message: String) -> Proof {
     Proof::Transient {
         refusal: error.refusal().unwrap_or(Refusal::EndpointUnreachable),
         message,
     }
+}
+
+/// Whether an Abort would work, asked without creating anything.
+pub async fn may_abort(bucket: &Bucket) -> bool {
+    matches!(abort_right(bucket).await, AbortRight::Held)
 }
 
 /// What aborting an upload that never was tells.
@@ -302,7 +322,7 @@ async fn subtract(bucket: &Bucket, case: &Case<'_>) -> Proof {
                 orphan: Some(orphan),
                 ..
             }) => {
-                return refused(Refusal::AccessDenied, explain::orphan(case, &orphan));
+                return orphaned(case, explain::orphan(case, &orphan));
             }
             Err(_) => {}
         }

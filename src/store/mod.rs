@@ -20,7 +20,7 @@ mod testserver;
 mod types;
 mod watch;
 
-pub use access::{Caller, Proof, RegionSource, prove};
+pub use access::{Caller, Proof, RegionSource, may_abort, prove};
 pub use bucket::Bucket;
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};

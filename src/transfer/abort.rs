@@ -47,6 +47,7 @@ pub async fn abort_open(
     within: Duration,
 ) -> Vec<LeftOpen> {
     let deadline = Instant::now() + within;
+    // Owned, or the future couldn't be proved Send.
     let open: Vec<_> = states
         .iter()
         .filter_map(|(slot, state)| {

@@ -90,10 +90,7 @@ impl Task<'_> {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
                 _ if !is_retryable(&error) => {
-                    return Err(TransferError::AccessLost {
-                        key: key.clone(),
-                        error,
-                    });
+                    return Err(TransferError::access_lost(key, error));
                 }
                 _ => {}
             }

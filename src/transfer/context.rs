@@ -25,13 +25,16 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Buffers from `memory`, and at most `max_concurrent_parts` parts under way (one at least).
+    /// Buffers of `memory` bytes at most, and at most `max_concurrent_parts` parts under way (one at
+    /// least).
     #[must_use]
-    pub fn new(memory: MemoryPool, max_concurrent_parts: u32) -> Self {
-        let concurrent = max_concurrent_parts.clamp(1, 10_000);
+    pub fn new(memory: u64, max_concurrent_parts: u16) -> Self {
+        let memory = MemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let concurrent = u32::from(max_concurrent_parts.max(1));
+        let slots = Arc::new(Semaphore::new(concurrent as usize));
         Self {
             memory,
-            slots: Arc::new(Semaphore::new(concurrent as usize)),
+            slots,
             concurrent,
         }
     }
@@ -98,10 +101,7 @@ impl Refused {
     /// A refusal that has no meaning of its own here: the access is lost.
     pub(super) fn for_key(self, key: &ObjectKey) -> TransferError {
         match self {
-            Self::Store(error) => TransferError::AccessLost {
-                key: key.clone(),
-                error,
-            },
+            Self::Store(error) => TransferError::access_lost(key, error),
             Self::Ended(error) => error,
         }
     }

@@ -171,26 +171,13 @@ impl Run {
     /// Delivers the objects: begun in order, several at once. A large one counts for half of those
     /// places, so that small ones come along and two large ones are hashed side by side.
     async fn objects(&self) -> Result<Vec<Landed>, TransferError> {
-        let places = self.context.resources.max_concurrent_parts().max(2);
-        let turns = Semaphore::new(places as usize);
-        let objects = self.job.plan.objects();
-        // By index: a closure over references isn't general enough for a future that is spawned.
-        let works = (0..objects.len()).map(|index| {
-            let (turns, object) = (&turns, &objects[index]);
-            async move {
-                let parts = PartLayout::new(object.range.len, self.job.part_size).count();
-                let weight = u32::try_from(parts).unwrap_or(u32::MAX).min(places / 2);
-                let turn = turns.acquire_many(weight);
-                let _turn = unless_stopped(&self.context.stop, turn).await?;
-                let landed = self.object(object).await;
-                // The others stop at their next part: one object short, there is no receipt.
-                let landed = landed.inspect_err(|_| self.context.stop.cancel())?;
-                Ok((object.sequence, landed))
-            }
-        });
+        let places = self.places() as usize;
+        let turns = Semaphore::new(places);
+        // By place and not by reference, or the future couldn't be proved Send.
+        let works = (0..self.job.plan.objects().len()).map(|place| self.in_turn(place, &turns));
         let mut landed = Vec::new();
         let mut failed = None;
-        let mut results = futures::stream::iter(works).buffer_unordered(places as usize);
+        let mut results = futures::stream::iter(works).buffer_unordered(places);
         while let Some(result) = results.next().await {
             match result {
                 Ok(object) => landed.push(object),
@@ -205,6 +192,28 @@ impl Run {
         }
         landed.sort_unstable_by_key(|(sequence, _)| *sequence);
         Ok(landed.into_iter().map(|(_, landed)| landed).collect())
+    }
+
+    /// Delivers the object at `place` of the plan once it has its share of `turns`.
+    async fn in_turn(
+        &self,
+        place: usize,
+        turns: &Semaphore,
+    ) -> Result<(u32, Landed), TransferError> {
+        let object = &self.job.plan.objects()[place];
+        let half = self.places() / 2;
+        let parts = PartLayout::new(object.range.len, self.job.part_size).count();
+        let weight = u32::try_from(parts).unwrap_or(half).min(half);
+        let _turn = unless_stopped(&self.context.stop, turns.acquire_many(weight)).await?;
+        // The others stop at their next part: one object short, there is no receipt.
+        let landed = self.object(object).await;
+        let landed = landed.inspect_err(|_| self.context.stop.cancel())?;
+        Ok((object.sequence, landed))
+    }
+
+    /// Places for objects at work: one for each part that may be under way.
+    fn places(&self) -> u32 {
+        self.context.resources.max_concurrent_parts().max(2)
     }
 
     async fn object(&self, object: &PlannedObject) -> Result<Landed, TransferError> {

@@ -68,7 +68,7 @@ pub enum TransferError {
         /// The key.
         key: ObjectKey,
         /// The refusal.
-        error: StoreError,
+        error: Box<StoreError>,
     },
     /// Too many failures in a row. Terminal until it is asked for again.
     #[error(
@@ -92,6 +92,14 @@ pub enum TransferError {
     /// Stopped as asked, at a part boundary. Uploads are open and the ledger knows them.
     #[error("stopped at a part boundary")]
     Stopped,
+}
+
+impl TransferError {
+    /// The store refuses `key`, and asking again would change nothing.
+    pub(super) fn access_lost(key: &ObjectKey, error: StoreError) -> Self {
+        let (key, error) = (key.clone(), Box::new(error));
+        Self::AccessLost { key, error }
+    }
 }
 
 struct Attempt<'a>(&'a Option<UploadId>);

@@ -248,11 +248,7 @@ impl Sender {
                 return Err(Broken::UploadGone(error.to_string()));
             }
             if !is_retryable(&error) {
-                return Err(TransferError::AccessLost {
-                    key: key.clone(),
-                    error,
-                }
-                .into());
+                return Err(TransferError::access_lost(key, error).into());
             }
             context.again(seen, key, &error, halt).await?;
         }

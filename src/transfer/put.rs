@@ -83,11 +83,7 @@ impl Task<'_> {
                     }
                 }
             } else if !error.is("ConditionalRequestConflict") && !is_retryable(&error) {
-                return Err(TransferError::AccessLost {
-                    key: key.clone(),
-                    error,
-                }
-                .into());
+                return Err(TransferError::access_lost(key, error).into());
             } else if matches!(error.class, ErrorClass::Ambiguous | ErrorClass::Transient) {
                 earlier = Earlier::MayHaveBeenApplied;
             }

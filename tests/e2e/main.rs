@@ -1,5 +1,6 @@
 //! Whole-system tests: a real apiserver, a real S3 server, the built operator. One crate with a module
 //! for each topic, so that it links once and its tests share the servers.
+#![allow(clippy::too_many_lines, reason = "tables of cases")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,4 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deliveries;
+mod destinations;
 mod environment;
+mod rbac;
+mod schema;

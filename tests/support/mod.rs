@@ -14,6 +14,7 @@
 )]
 
 pub(crate) mod control_plane;
+pub(crate) mod manifest;
 pub(crate) mod operator;
 pub(crate) mod process;
 pub(crate) mod proxy;

@@ -284,10 +284,10 @@ async fn write(
     if delivery.status.as_ref() == Some(&new) {
         return Ok(Action::await_change());
     }
-    if judge::differ_in_progress_alone(&old, &new) {
-        if let Err(wait) = context.progress_turns.take() {
-            return Ok(Action::requeue(wait));
-        }
+    if judge::differ_in_progress_alone(&old, &new)
+        && let Err(wait) = context.progress_turns.take()
+    {
+        return Ok(Action::requeue(wait));
     }
     let api: Api<OutboundDelivery> = Api::namespaced(
         context.client.clone(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
@@ -117,10 +118,10 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
     let context = &work.context;
     let uid = work.gate.destination_uid();
     let target = &work.gate.resolved().target;
-    if let Some(live) = context.buckets.subscribe(uid) {
-        if live.borrow().target() == target {
-            return Ok(live);
-        }
+    if let Some(live) = context.buckets.subscribe(uid)
+        && live.borrow().target() == target
+    {
+        return Ok(live);
     }
     let namespace = work.delivery.namespace().unwrap_or_default();
     let spec = &work.gate.destination().spec;
@@ -157,7 +158,8 @@ async fn transfer_all(
     let (plan, ledger) = (job.plan.clone(), Arc::new(ledger));
     let source = Arc::new(volume_files(work, &plan));
     let (progress, news) = watch::channel(Progress::default());
-    let transfer = transfer::run(
+    // Boxed, because the whole engine in the type of a run is more than the compiler lays out.
+    let transfer: BoxFuture<_> = Box::pin(transfer::run(
         job,
         bucket.clone(),
         ledger.clone(),
@@ -165,7 +167,7 @@ async fn transfer_all(
         work.context.resources.clone(),
         progress,
         handle.stop.clone(),
-    );
+    ));
     let ended = tokio::select! {
         ended = transfer => ended,
         never = pass_on(news.clone(), &handle.report) => never,

@@ -31,6 +31,8 @@ pub(crate) enum Finding {
     Verified,
     /// Refused; somebody must act.
     Refused(DestinationReason, String),
+    /// Refused, and an upload of the proof stays open, as we may not abort it.
+    Orphaned(String),
     /// Nothing that says anything about access came back.
     Unanswered(DestinationReason, String),
 }
@@ -39,7 +41,7 @@ impl Finding {
     pub(super) const fn ending(&self) -> Ending {
         match self {
             Self::Verified => Ending::Verified,
-            Self::Refused(..) => Ending::Refused,
+            Self::Refused(..) | Self::Orphaned(_) => Ending::Refused,
             Self::Unanswered(..) => Ending::Unanswered,
         }
     }
@@ -111,6 +113,12 @@ pub(super) fn judged(
                 .finish()
         }
         Finding::Refused(reason, message) => stalled(conditions, *reason, message, Status::False),
+        Finding::Orphaned(message) => stalled(
+            conditions,
+            DestinationReason::AccessDenied,
+            message,
+            Status::False,
+        ),
         Finding::Unanswered(reason, message) if unanswered >= PATIENCE => {
             stalled(conditions, *reason, message, Status::Unknown)
         }

@@ -26,6 +26,8 @@ struct Entry {
     unanswered: u32,
     /// Proofs in a row that failed, answered or not.
     failed: u32,
+    /// What the last proof said of an upload that it could not abort.
+    orphan: Option<String>,
 }
 
 /// How a proof ended, as far as the schedule goes.
@@ -115,6 +117,22 @@ impl Memory {
         };
         entry.due = Some(Instant::now() + pause);
         pause
+    }
+
+    /// Remembers what the proof that just ended said of an upload that it could not abort.
+    pub(crate) fn set_orphan(&self, uid: &str, message: Option<String>) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.orphan = message;
+        }
+    }
+
+    /// What the last proof of that generation said of an upload that it could not abort.
+    pub(crate) fn orphan(&self, uid: &str, generation: i64) -> Option<String> {
+        let entries = self.entries();
+        let entry = entries
+            .get(uid)
+            .filter(|entry| entry.question.generation == generation)?;
+        entry.orphan.clone()
     }
 
     /// Takes a delivery that succeeded for a proof.

@@ -25,7 +25,7 @@ use super::supervisor::Standing;
 use super::{events, request_of, status};
 use crate::api::{ConditionType, DestinationStatus, OutboundDestination, Status};
 use crate::store::RegionSource;
-use judge::Facts;
+use judge::{Facts, Finding};
 
 /// How often access is proved again when a destination names no interval.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
@@ -183,6 +183,11 @@ async fn settle(
         outcome.finding.ending(),
         interval(destination),
     );
+    let orphan = match &outcome.finding {
+        Finding::Orphaned(message) => Some(message.clone()),
+        _ => None,
+    };
+    context.memory.set_orphan(&uid, orphan);
     context.proofs.forget(&uid);
     if let Some((ready, reason, message)) = note.filter(|_| changed) {
         let type_ = if ready == Status::True {

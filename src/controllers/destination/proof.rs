@@ -16,7 +16,8 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Caller, GrantRequest, Proof, Refusal, bucket_policy, identity_policy, prove as prove_bucket,
+    Caller, GrantRequest, Proof, Refusal, bucket_policy, identity_policy, may_abort,
+    prove as prove_bucket,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -91,6 +92,14 @@ async fn with_connection(
         },
         _ => Caller::AccessKey,
     };
+    // Where the last proof could not abort its upload, another would leave another.
+    let uid = destination.uid().unwrap_or_default();
+    if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
+        && !may_abort(&connection.bucket).await
+    {
+        outcome.finding = Finding::Orphaned(message);
+        return;
+    }
     let proof = prove_bucket(&connection.bucket, resolved.region, &caller);
     let Ok(proof) = tokio::time::timeout(LONGEST, proof).await else {
         let message = format!(
@@ -104,10 +113,12 @@ async fn with_connection(
         Proof::Verified { region } => {
             outcome.region = Some(region.as_str().to_owned());
             let bucket = connection.bucket.in_region(region);
-            context
-                .buckets
-                .publish(&destination.uid().unwrap_or_default(), bucket);
+            context.buckets.publish(&uid, bucket);
             Finding::Verified
+        }
+        Proof::Orphaned { region, message } => {
+            outcome.region = Some(region.as_str().to_owned());
+            Finding::Orphaned(message)
         }
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),

@@ -1,0 +1,149 @@
+//! What is watched, what of it wakes a reconcile, and whom a change concerns.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::{StreamExt as _, future};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use super::context::Shared;
+use super::delivery::{self, Guarded};
+use crate::api::OutboundDestination;
+use crate::config::SecretsMode;
+
+/// A destination as the watch sees it, be it readable or not.
+pub(super) type GuardedDestination = DeserializeGuard<OutboundDestination>;
+
+/// Where the Secrets of the destinations are watched: their versions, and the destinations that a change concerns.
+pub(super) type SecretWatch = (
+    Option<Store<PartialObjectMeta<Secret>>>,
+    futures::stream::BoxStream<'static, ObjectRef<GuardedDestination>>,
+);
+
+/// The API of a kind in one namespace, or in all.
+pub(super) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// What a watch brings.
+pub(super) type Events<K> =
+    futures::stream::BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>;
+
+/// An empty cache and the events that fill it.
+pub(super) fn objects<K>(
+    client: &Client,
+    namespace: Option<&str>,
+) -> (reflector::store::Writer<K>, Events<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + Sync
+        + 'static,
+{
+    let events = watcher(api::<K>(client, namespace), watcher::Config::default());
+    // Managed fields are most of an object and are never looked at.
+    let events = events.modify(|object| object.managed_fields_mut().clear());
+    (reflector::store::Writer::default(), events.boxed())
+}
+
+/// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
+/// that we wrote ourselves wakes nobody.
+pub(super) fn filtered<K>(
+    writer: reflector::store::Writer<K>,
+    events: Events<K>,
+) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    events
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(
+            predicates::generation
+                .combine(predicates::annotations)
+                .combine(predicates::finalizers),
+            PredicateConfig::default(),
+        )
+}
+
+/// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
+pub(super) fn secrets(
+    shared: &Shared,
+    namespace: Option<&str>,
+    destinations: &Store<GuardedDestination>,
+) -> SecretWatch {
+    if shared.config.secrets == SecretsMode::Get {
+        return (None, futures::stream::pending().boxed());
+    }
+    let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
+    let destinations = destinations.clone();
+    let changed = watcher(
+        api::<PartialObjectMeta<Secret>>(&shared.client, namespace),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .reflect(writer)
+    .touched_objects()
+    .filter_map(|secret| future::ready(secret.ok()))
+    .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));
+    (Some(store), changed.boxed())
+}
+
+/// The destinations that sign with that Secret.
+fn users_of(
+    destinations: &Store<GuardedDestination>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Vec<ObjectRef<GuardedDestination>> {
+    let (namespace, name) = (secret.namespace(), secret.name_any());
+    let names_it = |guard: &&Arc<GuardedDestination>| {
+        let key = guard
+            .0
+            .as_ref()
+            .ok()
+            .and_then(|destination| destination.spec.access_key.as_ref());
+        guard.namespace() == namespace && key.is_some_and(|key| key.secret_ref.name == name)
+    };
+    destinations
+        .state()
+        .iter()
+        .filter(names_it)
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
+}
+
+/// The unfinished deliveries to that destination.
+pub(super) fn addressees(
+    deliveries: &Store<Guarded>,
+    destination: &GuardedDestination,
+) -> Vec<ObjectRef<Guarded>> {
+    let (namespace, name) = (destination.namespace(), destination.name_any());
+    let concerns = |guard: &&Arc<Guarded>| {
+        let delivery = guard.0.as_ref().ok();
+        guard.namespace() == namespace
+            && delivery.is_some_and(|delivery| {
+                delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery)
+            })
+    };
+    deliveries
+        .state()
+        .iter()
+        .filter(concerns)
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
+}

@@ -1,0 +1,237 @@
+//! What users do to a delivery that is under way: hold it, delete it, edit its destination.
+
+use std::time::{Duration, Instant};
+
+use super::slow::{self, Wire, half_done, objects_done};
+use super::{
+    KIND, assert_same, completes, conditions, deliver, joined, large_table,
+    nothing_internal_is_left, table,
+};
+use crate::support::wait::{PATIENCE, eventually};
+use crate::support::world::find_condition;
+use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
+
+/// Bytes a second at which the large file takes some seconds.
+const SLOW: Option<u64> = Some(8 << 20);
+
+/// Eight parts.
+const LARGE: usize = 40 << 20;
+
+fn one_part_at_a_time(config: OperatorConfig) -> OperatorConfig {
+    config.with("transfer.maxConcurrentParts", 1)
+}
+
+/// A world in which a small file goes quickly and a large one takes its time.
+async fn world(topic: &str) -> (World, Wire) {
+    let (world, wire) = slow::world(topic, SLOW, one_part_at_a_time).await;
+    world.file("1.csv", table(1, 10_000));
+    world.file("2.csv", large_table(2, LARGE));
+    (world, wire)
+}
+
+fn patch(world: &World, kind: &str, name: &str, spec: &str) {
+    let patch = format!("{{\"spec\": {spec}}}");
+    world.namespace.kubectl(&["patch", kind, name, "--type=merge", "-p", &patch]).ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_delivery_stands_still_and_goes_on_when_told() {
+    let (world, wire) = world("life-suspend").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "held", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "held").await;
+    patch(&world, KIND, "held", "{\"suspend\": true}");
+    world.reason(KIND, "held", "Ready", "Suspended").await;
+    let held = world.get(KIND, "held");
+    assert_eq!(conditions(&held), ["Ready=Unknown"], "{held:#}");
+    assert_eq!(held["status"]["phase"], "Suspended");
+    assert_eq!(held["status"]["observedGeneration"], held["metadata"]["generation"]);
+    let progress = &held["status"]["progress"];
+    assert!(progress["bytesDone"].as_u64() < progress["bytesTotal"].as_u64(), "{progress}");
+    assert_eq!(world.bucket.uploads().await.len(), 1, "uploads stay open");
+
+    // Another passes meanwhile, and the held one does not move.
+    wire.speed(None);
+    deliver(&world, "other", "1.csv", "");
+    completes(&world, "other").await;
+    assert_eq!(world.bucket.keys(), ["audience/1.csv", "audience/other.info"]);
+    assert_eq!(world.get(KIND, "held")["metadata"], held["metadata"], "no write while suspended");
+
+    patch(&world, KIND, "held", "{\"suspend\": false}");
+    let delivery = completes(&world, "held").await;
+    assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
+    nothing_internal_is_left(&world, "held").await;
+}
+
+#[tokio::test]
+async fn a_delivery_suspended_from_the_start_does_nothing_until_it_may() {
+    let world = World::start("life-suspended").await;
+    world.access_key_destination("acme", "").await;
+    world.file("a.csv", table(1, 10_000));
+    deliver(&world, "held", "a.csv", "  suspend: true\n");
+    world.reason(KIND, "held", "Ready", "Suspended").await;
+    deliver(&world, "other", "a.csv", "  key: other.csv\n");
+    completes(&world, "other").await;
+    assert_eq!(world.bucket.keys(), ["audience/other.csv", "audience/other.info"]);
+    assert_eq!(conditions(&world.get(KIND, "held")), ["Ready=Unknown"]);
+    patch(&world, KIND, "held", "{\"suspend\": false}");
+    completes(&world, "held").await;
+}
+
+/// `kubectl delete` that must come back in time.
+fn delete_in_time(world: &World, name: &str) {
+    let start = Instant::now();
+    let arguments = ["delete", KIND, name, "--wait=true", "--timeout=60s"];
+    let output = world.namespace.kubectl(&arguments);
+    assert!(output.success, "{}\n{}", output.stderr, world.operator.log_tail());
+    assert!(start.elapsed() < Duration::from_secs(60));
+    let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
+    // The garbage collector has its own pace.
+    let _ = ledgers;
+}
+
+async fn no_ledger_is_left(world: &World) {
+    eventually(PATIENCE, "the ledger is collected", async || {
+        let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
+        if ledgers.is_empty() { Ok(()) } else { Err(ledgers) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_in_flight_aborts_uploads_and_leaves_what_was_delivered() {
+    let (world, _wire) = world("life-delete").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "gone", "*.csv", "  receipt: {md5: false}\n");
+    objects_done(&world, "gone", 1).await;
+    eventually(PATIENCE, "the large one is open", async || {
+        let open = world.bucket.uploads().await.len();
+        if open == 1 { Ok(()) } else { Err(open) }
+    })
+    .await;
+    delete_in_time(&world, "gone");
+    assert_eq!(world.bucket.uploads().await, []);
+    assert_eq!(world.bucket.files()["audience/1.csv"], table(1, 10_000));
+    assert_eq!(world.bucket.keys(), ["audience/1.csv"]);
+    no_ledger_is_left(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_goes_with_a_delivery_in_flight() {
+    let (world, wire) = world("life-namespace").await;
+    slow::access_key_destination(&world, &wire).await;
+    deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "gone").await;
+    let name = world.namespace.name().to_owned();
+    let control_plane = ControlPlane::shared();
+    let arguments = ["delete", "namespace", &name, "--wait=true", "--timeout=60s"];
+    let output = control_plane.kubectl(&arguments);
+    assert!(output.success, "{}\n{}", output.stderr, world.operator.log_tail());
+    assert_eq!(world.bucket.uploads().await, []);
+    assert!(world.bucket.keys().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_ends_in_time_when_the_store_is_gone() {
+    let server = S3Server::start();
+    let wire = Wire::to(&server, SLOW).await;
+    let world = World::start_with("life-gone", &server, |config| {
+        one_part_at_a_time(wire.configure(config).with("transfer.partSize", "5Mi"))
+    })
+    .await;
+    world.file("2.csv", large_table(2, LARGE));
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "gone").await;
+    server.stop();
+    drop(wire);
+    delete_in_time(&world, "gone");
+    no_ledger_is_left(&world).await;
+    names_what_had_to_stay(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleting_ends_in_time_when_the_store_does_not_answer() {
+    let (world, wire) = world("life-hangs").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "gone").await;
+    wire.speed(Some(0));
+    delete_in_time(&world, "gone");
+    assert_eq!(world.bucket.uploads().await.len(), 1, "nobody could abort it");
+    names_what_had_to_stay(&world).await;
+}
+
+/// An Event and the log name the upload that stayed.
+async fn names_what_had_to_stay(world: &World) {
+    eventually(PATIENCE, "an Event names the upload", async || {
+        let selector = "--field-selector=reason=UploadsLeft";
+        let events = world.namespace.kubectl(&["get", "events", selector, "-o", "json"]).ok();
+        if events.contains("left behind") { Ok(()) } else { Err(events) }
+    })
+    .await;
+    assert!(world.operator.log().contains("left behind at the deletion"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_destination_stalls_a_delivery_until_it_is_edited_back() {
+    let (world, wire) = world("life-edited").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "stays", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "stays").await;
+    patch(&world, "obdest", "acme", "{\"prefix\": \"audience/other/\"}");
+    let stalled = world.reason(KIND, "stays", "Stalled", "DestinationChanged").await;
+    let message = stalled["message"].as_str().unwrap();
+    assert!(message.contains("change it back"), "{message}");
+    let found = world.get(KIND, "stays");
+    assert_eq!(conditions(&found), ["Ready=False", "Stalled=True"], "{found:#}");
+    assert!(find_condition(&found, "Failed").is_none());
+
+    wire.speed(None);
+    world.condition("obdest", "acme", "Ready", "True").await;
+    patch(&world, "obdest", "acme", "{\"prefix\": \"audience/\"}");
+    let delivery = completes(&world, "stays").await;
+    assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
+    assert_eq!(world.bucket.keys(), ["audience/2.csv", "audience/stays.info"]);
+    nothing_internal_is_left(&world, "stays").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_destination_holds_a_delivery_in_flight() {
+    let (world, wire) = world("life-destination").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "held", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "held").await;
+    patch(&world, "obdest", "acme", "{\"suspend\": true}");
+    world.reason(KIND, "held", "Ready", "DestinationNotReady").await;
+    assert_eq!(conditions(&world.get(KIND, "held")), ["Ready=Unknown", "Reconciling=True"]);
+    assert!(world.bucket.keys().is_empty());
+    wire.speed(None);
+    patch(&world, "obdest", "acme", "{\"suspend\": false, \"splitSize\": \"1M\"}");
+    // The plan was made; a size that is changed later doesn't change it.
+    let delivery = completes(&world, "held").await;
+    assert_same(&world.bucket.files()["audience/2.csv"], &large_table(2, LARGE));
+    assert_eq!(delivery["status"]["progress"]["objectsTotal"], 1);
+}
+
+#[tokio::test]
+async fn a_complete_delivery_is_never_written_again() {
+    let world = World::start("life-complete").await;
+    world.access_key_destination("acme", "").await;
+    let file = world.file("a.csv", table(1, 10_000));
+    deliver(&world, "done", "a.csv", "");
+    completes(&world, "done").await;
+    nothing_internal_is_left(&world, "done").await;
+    let done = world.get(KIND, "done");
+
+    std::fs::write(file, "another\n").unwrap();
+    patch(&world, "obdest", "acme", "{\"splitSize\": \"1k\"}");
+    world.condition("obdest", "acme", "Ready", "True").await;
+    deliver(&world, "next", "a.csv", "  key: next.csv\n");
+    completes(&world, "next").await;
+    patch(&world, "obdest", "acme", "{\"prefix\": \"audience/other/\"}");
+    world.condition("obdest", "acme", "Ready", "True").await;
+    nothing_internal_is_left(&world, "next").await;
+    assert_eq!(world.get(KIND, "done"), done);
+    assert_eq!(world.bucket.files()["audience/a.csv"], table(1, 10_000));
+}

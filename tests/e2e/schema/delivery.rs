@@ -1,0 +1,368 @@
+//! `OutboundDelivery`: its rules, each with the words that the user reads.
+
+use super::destination::sizes_are_bounded;
+use super::{accepts, refused, refuses};
+use crate::support::ControlPlane;
+use crate::support::manifest::manifest;
+
+const KIND: &str = "OutboundDelivery";
+
+const BASE: &str = "\
+destinationRef: {name: acme}
+source: {volume: {path: \"exports/*.csv\"}}";
+
+#[test]
+fn a_path_stays_in_the_namespaces_folder() {
+    const RELATIVE: &str =
+        r#"a path is relative to the namespace's folder: no leading or closing "/" and no "//""#;
+    const DOTS: &str = "it can't leave the namespace's folder";
+    let long = format!("source: {{volume: {{path: {}}}}}", "a".repeat(1025));
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("source: {volume: {path: /etc/passwd}}", RELATIVE),
+            ("source: {volume: {path: exports/}}", RELATIVE),
+            ("source: {volume: {path: exports//a.csv}}", RELATIVE),
+            ("source: {volume: {path: \"..\"}}", DOTS),
+            ("source: {volume: {path: ../other/a.csv}}", DOTS),
+            ("source: {volume: {path: exports/../../other/a.csv}}", DOTS),
+            ("source: {volume: {path: exports/..}}", DOTS),
+            ("source: {volume: {path: ./a.csv}}", DOTS),
+            ("source: {volume: {path: exports/./a.csv}}", DOTS),
+            (
+                "source: {volume: {path: \"a\\0.csv\"}}",
+                "control characters are not allowed",
+            ),
+            (
+                "source: {volume: {path: \"a\\n.csv\"}}",
+                "control characters are not allowed",
+            ),
+            (
+                "source: {volume: {path: \"\"}}",
+                "should be at least 1 chars long",
+            ),
+            (&long, "may not be more than 1024"),
+            (
+                "source: {volume: {}}",
+                "spec.source.volume.path: Required value",
+            ),
+            ("source: {}", "spec.source.volume: Required value"),
+            ("!source", "spec.source: Required value"),
+            (
+                "source: {volume: {path: a.csv, minAge: soon}}",
+                "spec.source.volume.minAge",
+            ),
+            (
+                "source: {volume: {path: a.csv, minAge: \"-1s\"}}",
+                "spec.source.volume.minAge",
+            ),
+            (
+                "source: {volume: {path: a.csv, minAge: 0s}}",
+                "a duration here is 1s to 8760h",
+            ),
+            (
+                "source: {volume: {path: a.csv, minAge: 60}}",
+                "must be of type string",
+            ),
+            (
+                "source: {volume: {path: a.csv, minAge: 99999999999h}}",
+                "a duration here is 1s to 8760h",
+            ),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "source: {volume: {path: a.csv}}",
+            "source: {volume: {path: \"**/?[a-z].csv\", minAge: 60s}}",
+            "source: {volume: {path: ..a/b../.hidden, minAge: 1s}}",
+            "source: {volume: {path: \"ü a/{b}.csv\", minAge: 1h30m}}",
+        ],
+    );
+}
+
+#[test]
+fn a_key_has_known_macros_and_no_other_brace() {
+    const MACROS: &str = "the macros {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination} and no other braces";
+    const SLASHES: &str = r#"a key has no leading or closing "/" and no "//""#;
+    const DOTS: &str = "segment";
+    let long = format!("key: {}", "a".repeat(1025));
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("key: \"{unknown}\"", MACROS),
+            ("key: \"{Stem}{split}\"", MACROS),
+            ("key: \"{stem\"", MACROS),
+            ("key: \"stem}\"", MACROS),
+            ("key: \"{}\"", MACROS),
+            ("key: \"{{stem}}\"", MACROS),
+            ("key: \"{ stem }\"", MACROS),
+            ("key: \"{path}\"", MACROS),
+            ("key: \"/{name}\"", SLASHES),
+            ("key: \"daily/\"", SLASHES),
+            ("key: \"daily//{name}\"", SLASHES),
+            ("key: \"../{name}\"", DOTS),
+            ("key: \"daily/./{name}\"", DOTS),
+            ("key: \"..\"", DOTS),
+            ("key: \"{name}\\t\"", "control characters are not allowed"),
+            ("key: \"\"", "should be at least 1 chars long"),
+            (&long, "may not be more than 1024"),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "key: \"{stem}{split}{ext}\"",
+            "key: \"{namespace}/{destination}/{delivery}/{date}/{timestamp}-{name}{split}\"",
+            "key: plain name ü.csv",
+            "key: .a/..b/c..",
+        ],
+    );
+}
+
+#[test]
+fn a_receipts_key_has_no_macro_of_a_file() {
+    const MACROS: &str = "a receipt's key has the macros {date} {timestamp} {delivery} {namespace} {destination} and no other braces";
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("receipt: {key: \"{stem}.info\"}", MACROS),
+            ("receipt: {key: \"{name}\"}", MACROS),
+            ("receipt: {key: \"{split}\"}", MACROS),
+            ("receipt: {key: \"a{ext}\"}", MACROS),
+            ("receipt: {key: \"{delivery\"}", MACROS),
+            (
+                "receipt: {key: /a.info}",
+                r#"a key has no leading or closing "/""#,
+            ),
+            (
+                "receipt: {key: a/}",
+                r#"a key has no leading or closing "/""#,
+            ),
+            ("receipt: {key: a/../b.info}", "segment"),
+            (
+                "receipt: {key: \"a\\u0001\"}",
+                "control characters are not allowed",
+            ),
+            ("receipt: {key: \"\"}", "should be at least 1 chars long"),
+            ("receipt: {md5: \"yes\"}", "must be of type boolean"),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "receipt: {}",
+            "receipt: {md5: false}",
+            "receipt: {key: \"{namespace}/{destination}-{delivery}-{date}-{timestamp}.info\"}",
+        ],
+    );
+}
+
+#[test]
+fn a_split_size_is_whole_bytes_up_to_one_terabyte() {
+    sizes_are_bounded(KIND, BASE, "split: {size: {}}");
+}
+
+#[test]
+fn a_record_size_is_whole_bytes_up_to_one_terabyte() {
+    sizes_are_bounded(KIND, BASE, "split: {maxRecordSize: {}}");
+}
+
+#[test]
+fn the_other_fields_take_what_they_say() {
+    const DELIMITER: &str = "a delimiter is one byte (an ASCII character) or CRLF";
+    const SEPARATOR: &str = "a separator has letters, digits and ._=+~@- only";
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("split: {delimiter: ab}", DELIMITER),
+            ("split: {delimiter: ü}", DELIMITER),
+            ("split: {delimiter: \"\\n\\r\"}", DELIMITER),
+            ("split: {delimiter: \"\\\\n\"}", DELIMITER),
+            (
+                "split: {delimiter: \"\"}",
+                "should be at least 1 chars long",
+            ),
+            (
+                "split: {delimiter: \"\\r\\n\\n\"}",
+                "may not be more than 2",
+            ),
+            ("split: {separator: /}", SEPARATOR),
+            ("split: {separator: \" \"}", SEPARATOR),
+            ("split: {separator: \"{\"}", SEPARATOR),
+            (
+                "split: {separator: \"12345678901234567\"}",
+                "may not be more than 16",
+            ),
+            (
+                "split: {boundary: Line}",
+                r#"supported values: "Record", "Byte""#,
+            ),
+            ("split: {format: CSV}", r#"supported values: "Lines""#),
+            ("ifExists: Overwrite", r#"supported values: "Fail""#),
+            ("ifExists: Skip", r#"supported values: "Fail""#),
+            ("logicalTime: yesterday", "must be of type date-time"),
+            ("logicalTime: \"2026-11-24\"", "must be of type date-time"),
+            (
+                "logicalTime: \"2026-11-24T00:00:00\"",
+                "must be of type date-time",
+            ),
+            (
+                "logicalTime: \"2026-02-30T00:00:00Z\"",
+                "must be of type date-time",
+            ),
+            ("logicalTime: 1700000000000", "must be of type date-time"),
+            ("backoffLimit: -1", "should be greater than or equal to 0"),
+            ("backoffLimit: 1001", "should be less than or equal to 1000"),
+            ("backoffLimit: 1.5", "must be of type integer"),
+            (
+                "destinationRef: null",
+                "spec.destinationRef: Required value",
+            ),
+            (
+                "destinationRef: {}",
+                "spec.destinationRef.name: Required value",
+            ),
+            ("destinationRef: {name: A_B}", "spec.destinationRef.name"),
+            ("!destinationRef", "spec.destinationRef: Required value"),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "split: {}",
+            "split: null\nkey: null\nreceipt: null\nsuspend: null",
+            "split: {delimiter: \"\\r\\n\", boundary: Byte, format: Lines, separator: \"\"}",
+            "split: {delimiter: \"\\0\", boundary: Record, separator: \"._=+~@-Az09\"}",
+            "split: {delimiter: \"|\"}",
+            "ifExists: Fail\nsuspend: true\nbackoffLimit: 0",
+            "logicalTime: 2026-11-24T00:00:00Z",
+            "logicalTime: 2026-11-24T01:00:00.5+01:00",
+        ],
+    );
+}
+
+#[test]
+fn a_field_that_does_not_work_yet_or_never_is_unknown() {
+    for (change, field) in [
+        ("compression: Gzip", "spec.compression"),
+        ("waitFor: {path: _SUCCESS}", "spec.waitFor"),
+        (
+            "ttlSecondsAfterFinished: 60",
+            "spec.ttlSecondsAfterFinished",
+        ),
+        ("split: {header: Repeat}", "spec.split.header"),
+        (
+            "destinationRef: {name: acme, namespace: other}",
+            "spec.destinationRef.namespace",
+        ),
+        (
+            "source: {volume: {path: a}, s3: {bucket: b}}",
+            "spec.source.s3",
+        ),
+    ] {
+        let refusal = refused(&manifest(KIND, "acme", BASE, change));
+        assert!(
+            refusal.contains(&format!("unknown field \"{field}\"")),
+            "{refusal}"
+        );
+    }
+}
+
+/// Each immutable field: as created, and changed.
+const IMMUTABLE: &[(&str, &str)] = &[
+    (
+        "destinationRef: {name: acme}",
+        "destinationRef: {name: other}",
+    ),
+    (
+        "source: {volume: {path: a.csv, minAge: 1s}}",
+        "source: {volume: {path: a.csv}}",
+    ),
+    ("split: {size: 1G}", "split: {size: 1G, boundary: Byte}"),
+    ("key: \"{name}\"", "key: \"{name}{split}\""),
+    (
+        "logicalTime: 2026-11-24T00:00:00Z",
+        "logicalTime: 2026-11-24T00:00:01Z",
+    ),
+    ("ifExists: Fail", "!ifExists"),
+    ("receipt: {md5: true}", "receipt: {md5: false}"),
+];
+
+#[test]
+fn what_was_agreed_is_immutable() {
+    let namespace = ControlPlane::shared().namespace("schema");
+    let required = |field: &str| BASE.contains(&format!("{field}:"));
+    let mut created = String::new();
+    let mut changes = vec![Vec::new(), Vec::new()];
+    for (number, (value, other)) in IMMUTABLE.iter().enumerate() {
+        let field = value.split(':').next().unwrap();
+        let (with, without) = (format!("with-{number}"), format!("without-{number}"));
+        created += &manifest(KIND, &with, BASE, value);
+        changes[0].push((with.clone(), field, manifest(KIND, &with, BASE, other)));
+        if !required(field) {
+            created += &manifest(KIND, &without, BASE, "");
+            changes[1].push((with.clone(), field, manifest(KIND, &with, BASE, "")));
+            changes[1].push((
+                without.clone(),
+                field,
+                manifest(KIND, &without, BASE, value),
+            ));
+        }
+    }
+    namespace.apply(&created).ok();
+    let specs = || {
+        namespace
+            .kubectl(&["get", "obdel", "-o", "jsonpath={.items[*].spec}"])
+            .ok()
+    };
+    let before = specs();
+    for changes in changes {
+        let manifests: String = changes
+            .iter()
+            .map(|(_, _, manifest)| manifest.as_str())
+            .collect();
+        let refusal = namespace.apply(&manifests).refusal();
+        for (name, field, manifest) in changes {
+            let line = refusal
+                .lines()
+                .find(|line| line.contains(&format!("{name:?} is invalid")));
+            let line = line.unwrap_or_else(|| panic!("not refused: {manifest}\n{refusal}"));
+            let words = format!(
+                "{field} can't be changed, added or removed once a delivery exists; create another"
+            );
+            assert!(line.contains(&words), "{manifest}\n{line}");
+        }
+    }
+    assert_eq!(specs(), before);
+}
+
+#[test]
+fn what_steers_a_delivery_can_be_changed() {
+    let namespace = ControlPlane::shared().namespace("schema");
+    let full: Vec<&str> = IMMUTABLE.iter().map(|(value, _)| *value).collect();
+    let base = full.join("\n");
+    for change in [
+        "",
+        "suspend: true\nbackoffLimit: 1",
+        "suspend: false\nbackoffLimit: 2",
+        "",
+    ] {
+        namespace
+            .apply(&manifest(KIND, "steered", &base, change))
+            .ok();
+    }
+    let spec = namespace.get("obdel", "steered").unwrap()["spec"].clone();
+    assert!(
+        spec.get("suspend").is_none() && spec.get("backoffLimit").is_none(),
+        "{spec}"
+    );
+}

@@ -1,0 +1,425 @@
+//! `OutboundDestination`: its rules, each with the words that the user reads.
+
+use serde_json::Value;
+
+use super::{accepts, refused, refuses};
+use crate::support::ControlPlane;
+use crate::support::manifest::manifest;
+
+const KIND: &str = "OutboundDestination";
+
+const ACCESS_KEY: &str = "\
+bucket: acme-inbound
+prefix: audience/
+endpoint: https://s3.example.com:9000
+permissionMode: AccessKey
+accessKey: {secretRef: {name: acme}}";
+
+const CROSS_ACCOUNT: &str = "\
+bucket: acme-inbound
+prefix: audience/
+region: eu-west-1
+bucketOwner: \"111122223333\"
+permissionMode: CrossAccount";
+
+#[test]
+fn a_permission_mode_has_exactly_its_own_block() {
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            (
+                "!accessKey",
+                "permissionMode AccessKey needs the block accessKey: {secretRef: {name: ...}}",
+            ),
+            ("!permissionMode", "spec.permissionMode: Required value"),
+            (
+                "!permissionMode\n!accessKey",
+                "spec.permissionMode: Required value",
+            ),
+            (
+                "permissionMode: AssumeRole",
+                r#"supported values: "AccessKey", "CrossAccount""#,
+            ),
+            (
+                "permissionMode: accessKey",
+                r#"supported values: "AccessKey", "CrossAccount""#,
+            ),
+            ("accessKey: {}", "spec.accessKey.secretRef: Required value"),
+            (
+                "accessKey: {secretRef: {}}",
+                "spec.accessKey.secretRef.name: Required value",
+            ),
+            (
+                "accessKey: {secretRef: {name: \"\"}}",
+                "spec.accessKey.secretRef.name",
+            ),
+            (
+                "accessKey: {secretRef: {name: A_B}}",
+                "spec.accessKey.secretRef.name",
+            ),
+        ],
+    );
+    refuses(
+        KIND,
+        CROSS_ACCOUNT,
+        &[
+            (
+                "accessKey: {secretRef: {name: acme}}",
+                "CrossAccount has no block, because no secret is shared",
+            ),
+            (
+                "endpoint: https://s3.example.com",
+                "endpoint goes with permissionMode AccessKey only",
+            ),
+            (
+                "!bucketOwner",
+                "CrossAccount needs bucketOwner, the customer's 12-digit account id",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_bucket_is_named_by_the_published_rules() {
+    const CHARACTERS: &str = "lower-case letters, digits, dots and hyphens only";
+    const ENDS: &str = "begins and ends with a letter or a digit";
+    const RESERVED: &str =
+        "S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-";
+    const ALIAS: &str = "access point aliases (-s3alias, --ol-s3, .mrap) are not supported";
+    const DIRECTORY: &str = "directory and table buckets (--x-s3, --table-s3) are not supported";
+    let long = format!("bucket: {}", "a".repeat(64));
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            ("!bucket", "spec.bucket: Required value"),
+            ("bucket: ab", "should be at least 3 chars long"),
+            (&long, "may not be more than 63"),
+            ("bucket: Acme-inbound", CHARACTERS),
+            ("bucket: acme_inbound", CHARACTERS),
+            ("bucket: /acme", CHARACTERS),
+            ("bucket: acme/audience", CHARACTERS),
+            ("bucket: \"acme\\n\"", CHARACTERS),
+            ("bucket: \"arn:aws:s3:::acme\"", CHARACTERS),
+            ("bucket: -acme", ENDS),
+            ("bucket: acme-", ENDS),
+            ("bucket: .acme", ENDS),
+            ("bucket: acme.", ENDS),
+            ("bucket: acme..inbound", "no two dots in a row"),
+            ("bucket: 192.168.5.4", "not formatted as an IP address"),
+            ("bucket: xn--acme", RESERVED),
+            ("bucket: sthree-acme", RESERVED),
+            ("bucket: amzn-s3-demo-acme", RESERVED),
+            ("bucket: acme-s3alias", ALIAS),
+            ("bucket: acme--ol-s3", ALIAS),
+            ("bucket: acme.mrap", ALIAS),
+            ("bucket: acme--use1-az4--x-s3", DIRECTORY),
+            ("bucket: acme--table-s3", DIRECTORY),
+        ],
+    );
+    let longest = format!("bucket: {}", "a".repeat(63));
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            &longest,
+            "bucket: a.b",
+            "bucket: 0-0",
+            "bucket: acme.example.com",
+            "bucket: 1.2.3.4.5",
+        ],
+    );
+}
+
+#[test]
+fn a_bucket_owner_is_twelve_digits_in_quotes() {
+    const DIGITS: &str = "bucketOwner is an AWS account id: 12 digits, quoted";
+    refuses(
+        KIND,
+        CROSS_ACCOUNT,
+        &[
+            ("bucketOwner: \"11112222333\"", DIGITS),
+            ("bucketOwner: \"\"", DIGITS),
+            ("bucketOwner: \"11112222333x\"", DIGITS),
+            ("bucketOwner: \"1111-2222-3333\"", "may not be more than 12"),
+            (
+                "bucketOwner: 111122223333",
+                "spec.bucketOwner in body must be of type string",
+            ),
+        ],
+    );
+    accepts(KIND, ACCESS_KEY, &["bucketOwner: \"000000000001\""]);
+}
+
+#[test]
+fn a_prefix_is_empty_or_a_folder_below_the_bucket() {
+    const DOTS: &str = r#"a prefix has no "." or ".." segment"#;
+    const CONTROL: &str = "control characters are not allowed";
+    // 257 characters, 513 bytes.
+    let bytes = format!("prefix: {}/", "ü".repeat(256));
+    let characters = format!("prefix: {}/", "a".repeat(512));
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            ("prefix: audience", r#"a prefix ends with "/""#),
+            ("prefix: /audience/", r#"a prefix has no leading "/""#),
+            ("prefix: /", r#"a prefix has no leading "/""#),
+            ("prefix: audience//daily/", r#"a prefix has no "//""#),
+            ("prefix: audience//", r#"a prefix has no "//""#),
+            ("prefix: ../audience/", DOTS),
+            ("prefix: ./", DOTS),
+            ("prefix: audience/../", DOTS),
+            ("prefix: audience/./daily/", DOTS),
+            ("prefix: \"audience\\n/\"", CONTROL),
+            ("prefix: \"audience\\0/\"", CONTROL),
+            ("prefix: \"audience\\u009f/\"", CONTROL),
+            (&bytes, "a prefix is at most 512 bytes"),
+            (&characters, "may not be more than 512"),
+        ],
+    );
+    let longest = format!("prefix: {}/", "a".repeat(511));
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            "!prefix",
+            "prefix: \"\"",
+            "prefix: a b/ü/",
+            "prefix: .hidden/..a/b../",
+            "prefix: day=1/",
+            &longest,
+        ],
+    );
+}
+
+/// What holds for every size, by its field's path in the spec: `{}` stands for the size.
+pub(super) fn sizes_are_bounded(kind: &str, base: &str, field: &str) {
+    const POSITIVE: &str = "a size must be more than 0 bytes";
+    const WHOLE: &str = "a size must be whole bytes";
+    const LIMIT: &str = "1 TB = 10^12 bytes is the limit";
+    const FORM: &str = "a size is a number of bytes or a quantity such as 500M, 64Mi or 1T";
+    const NOT_A_SIZE: &str = "must be of type";
+    let refusals = [
+        ("0", POSITIVE),
+        ("\"0\"", POSITIVE),
+        ("0G", POSITIVE),
+        ("-1", POSITIVE),
+        ("\"-1\"", POSITIVE),
+        ("-5M", POSITIVE),
+        ("\"1.5\"", WHOLE),
+        ("1500m", WHOLE),
+        ("2000m", WHOLE),
+        ("\"0.5\"", WHOLE),
+        ("1n", WHOLE),
+        ("0.0001k", WHOLE),
+        ("\"0.9999999999\"", WHOLE),
+        ("999.9999999m", WHOLE),
+        ("999999.9999u", WHOLE),
+        ("\"9999999999e-10\"", WHOLE),
+        ("1Ti", "1Ti is more than that"),
+        ("1.1T", LIMIT),
+        ("2P", LIMIT),
+        ("1e13", LIMIT),
+        ("1000000000001", LIMIT),
+        ("\"1000000000001\"", LIMIT),
+        ("8E", LIMIT),
+        ("99E", LIMIT),
+        ("500MB", FORM),
+        ("1K", FORM),
+        ("\"\"", FORM),
+        ("large", FORM),
+        ("1 G", FORM),
+        ("1e1.5", FORM),
+        ("1.5", NOT_A_SIZE),
+        ("true", NOT_A_SIZE),
+        ("[]", NOT_A_SIZE),
+    ];
+    let at = |size: &str| field.replace("{}", size);
+    let refusals: Vec<(String, &str)> = refusals
+        .iter()
+        .map(|(size, words)| (at(size), *words))
+        .collect();
+    let refusals: Vec<(&str, &str)> = refusals
+        .iter()
+        .map(|(change, words)| (change.as_str(), *words))
+        .collect();
+    refuses(kind, base, &refusals);
+
+    let taken = [
+        "1",
+        "\"1\"",
+        "500k",
+        "64Mi",
+        "1T",
+        "1000000000000",
+        "1000G",
+        "931Gi",
+        "0.5G",
+        "\"+5M\"",
+        ".5k",
+        "1.2345678G",
+        "\"1e6\"",
+        "1e6",
+        "null",
+    ];
+    let taken: Vec<String> = taken.iter().map(|size| at(size)).collect();
+    accepts(
+        kind,
+        base,
+        &taken.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn a_split_size_is_whole_bytes_up_to_one_terabyte() {
+    sizes_are_bounded(KIND, ACCESS_KEY, "splitSize: {}");
+}
+
+#[test]
+fn an_endpoint_is_scheme_host_and_port() {
+    const FORM: &str = "an endpoint is scheme, host and port, for example https://s3.example.com:9000, without a path";
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            ("endpoint: s3.example.com", FORM),
+            ("endpoint: https://s3.example.com/", FORM),
+            ("endpoint: https://s3.example.com/path", FORM),
+            ("endpoint: https://user:secret@s3.example.com", FORM),
+            ("endpoint: https://s3.example.com?x=1", FORM),
+            ("endpoint: ftp://s3.example.com", FORM),
+            ("endpoint: \"https://s3.example.com:\"", FORM),
+            ("endpoint: \"https://\"", FORM),
+            ("endpoint: \"\"", FORM),
+        ],
+    );
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            "endpoint: http://127.0.0.1:7070",
+            "endpoint: \"https://[fd00::1]:9000\"",
+            "endpoint: https://s3",
+            "!endpoint",
+        ],
+    );
+}
+
+#[test]
+fn the_other_fields_take_what_they_say() {
+    const INTERVAL: &str = "a duration here is 1m to 8760h, such as 90s or 1h30m";
+    const REGION: &str = "a region is written like eu-west-1";
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            ("region: EU-WEST-1", REGION),
+            ("region: eu west 1", REGION),
+            ("region: eu-west-", REGION),
+            ("region: \"\"", REGION),
+            (
+                "addressing: path",
+                r#"supported values: "VirtualHosted", "Path""#,
+            ),
+            (
+                "acl: public-read",
+                r#"supported values: "BucketOwnerFullControl", "None""#,
+            ),
+            ("readBack: true", "must be of type string"),
+            ("readBack: Yes", "must be of type string"),
+            (
+                "readBack: Full",
+                r#"supported values: "WriteOnly", "Granted""#,
+            ),
+            ("suspend: \"yes\"", "must be of type boolean"),
+            ("bucket: null", "spec.bucket: Required value"),
+            (
+                "accessKey: null",
+                "permissionMode AccessKey needs the block accessKey",
+            ),
+            ("verification: {interval: 59s}", INTERVAL),
+            ("verification: {interval: 1ms}", INTERVAL),
+            ("verification: {interval: 8760h1s}", INTERVAL),
+            ("verification: {interval: 1d}", "spec.verification.interval"),
+            (
+                "verification: {interval: \"-5m\"}",
+                "spec.verification.interval",
+            ),
+            (
+                "verification: {interval: \"5\"}",
+                "spec.verification.interval",
+            ),
+            ("verification: {interval: 5}", "must be of type string"),
+            ("verification: {interval: 99999999999h}", INTERVAL),
+            (
+                "verification: {interval: 99999h99999h99999h99999h}",
+                INTERVAL,
+            ),
+            (
+                "verification: {interval: 9999999m9999999m9999999m}",
+                INTERVAL,
+            ),
+        ],
+    );
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            "region: us-gov-west-1\naddressing: VirtualHosted\nacl: None\nreadBack: Granted\nsuspend: true",
+            "region: garage\naddressing: Path\nacl: BucketOwnerFullControl\nreadBack: WriteOnly\nsuspend: false",
+            "verification: {}",
+            "region: null\nsuspend: null\nverification: null\nacl: null",
+            "verification: {interval: 1m}",
+            "verification: {interval: 1h30m}",
+            "verification: {interval: 8760h}",
+            "verification: {interval: 1.5h}",
+        ],
+    );
+}
+
+#[test]
+fn a_field_that_does_not_work_yet_or_never_is_unknown() {
+    for field in [
+        "assumeRole: {roleArn: x}",
+        "encryption: {type: SSE-S3}",
+        "crossAccount: {}",
+        "splitsize: 1G",
+    ] {
+        let name = field.split(':').next().unwrap();
+        let refusal = refused(&manifest(KIND, "acme", ACCESS_KEY, field));
+        assert!(
+            refusal.contains(&format!("unknown field \"spec.{name}\"")),
+            "{refusal}"
+        );
+    }
+    let nested = refused(&manifest(
+        KIND,
+        "acme",
+        ACCESS_KEY,
+        "accessKey: {secretRef: {name: acme, namespace: other}}",
+    ));
+    assert!(
+        nested.contains("unknown field \"spec.accessKey.secretRef.namespace\""),
+        "{nested}"
+    );
+}
+
+#[test]
+fn every_field_of_a_destination_can_be_changed() {
+    let namespace = ControlPlane::shared().namespace("schema");
+    namespace
+        .apply(&manifest(KIND, "acme", ACCESS_KEY, ""))
+        .ok();
+    namespace
+        .apply(&manifest(KIND, "acme", CROSS_ACCOUNT, "bucket: acme-other"))
+        .ok();
+    let spec = namespace.get("obdest", "acme").unwrap()["spec"].clone();
+    assert_eq!(spec["permissionMode"], "CrossAccount");
+    assert_eq!(spec["bucket"], "acme-other");
+    assert_eq!(spec["accessKey"], Value::Null);
+    namespace
+        .apply(&manifest(KIND, "acme", ACCESS_KEY, ""))
+        .ok();
+}
