@@ -49,10 +49,16 @@ pub(crate) async fn all(plan: &Plan, evidence: &Evidence, settling: Duration) ->
 /// A plan whose fault never happened shows nothing.
 fn faults(plan: &Plan, evidence: &Evidence) -> Vec<String> {
     let done = |fault: &&Fault| {
-        evidence.store.iter().chain(&evidence.cluster).any(|r| r.fault.as_ref() == Some(&fault.deed) && r.kind == fault.at.kind)
+        evidence
+            .store
+            .iter()
+            .chain(&evidence.cluster)
+            .any(|r| r.fault.as_ref() == Some(&fault.deed) && r.kind == fault.at.kind)
     };
     let missed = plan.faults.iter().filter(|fault| !done(fault));
-    missed.map(|fault| format!("plan: {:?} never happened", fault.at)).collect()
+    missed
+        .map(|fault| format!("plan: {:?} never happened", fault.at))
+        .collect()
 }
 
 fn is_foreign(plan: &Plan, key: &str) -> bool {
@@ -64,8 +70,14 @@ fn foreign(plan: &Plan, files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     if plan.workload == Workload::Occupied {
         wanted.push("audience/small.csv");
     }
-    let touched = wanted.into_iter().filter(|key| files.get(*key).is_none_or(|bytes| bytes != b"somebody else's\n"));
-    touched.map(|key| format!("foreign: {key} was touched")).collect()
+    let touched = wanted.into_iter().filter(|key| {
+        files
+            .get(*key)
+            .is_none_or(|bytes| bytes != b"somebody else's\n")
+    });
+    touched
+        .map(|key| format!("foreign: {key} was touched"))
+        .collect()
 }
 
 /// The objects of each source, in order; what is delivered is the source.
@@ -76,11 +88,16 @@ fn bytes(plan: &Plan, evidence: &Evidence, files: &BTreeMap<String, Vec<u8>>) ->
     // What was delivered before a failure or a deletion stays, and is whole too.
     let must = delivered(evidence);
     if must != has_receipt && plan.end().0 == End::Delivered {
-        problems.push(format!("bytes: Complete is {must}, and a receipt is there: {has_receipt}"));
+        problems.push(format!(
+            "bytes: Complete is {must}, and a receipt is there: {has_receipt}"
+        ));
     }
     for (name, source) in workload::sources(plan) {
         let stem = format!("{PREFIX}{}", name.trim_end_matches(".csv"));
-        let of_it = |key: &&&String| key.strip_prefix(&stem).is_some_and(|end| end.starts_with(['.', '-']));
+        let of_it = |key: &&&String| {
+            key.strip_prefix(&stem)
+                .is_some_and(|end| end.starts_with(['.', '-']))
+        };
         let keys: Vec<&String> = rest.iter().filter(of_it).copied().collect();
         rest.retain(|key| !keys.contains(key));
         if keys.is_empty() && !must {
@@ -90,7 +107,10 @@ fn bytes(plan: &Plan, evidence: &Evidence, files: &BTreeMap<String, Vec<u8>>) ->
             problems.push(problem);
         }
     }
-    problems.extend(rest.iter().map(|key| format!("bytes: nobody asked for {key}")));
+    problems.extend(
+        rest.iter()
+            .map(|key| format!("bytes: nobody asked for {key}")),
+    );
     problems
 }
 
@@ -112,7 +132,10 @@ fn same(
     }
     let cut = objects.len() > 1;
     let over = cut && objects.iter().any(|bytes| bytes.len() > SPLIT);
-    let torn = cut && objects[..objects.len() - 1].iter().any(|bytes| bytes.last() != Some(&b'\n'));
+    let torn = cut
+        && objects[..objects.len() - 1]
+            .iter()
+            .any(|bytes| bytes.last() != Some(&b'\n'));
     (over || torn).then(|| format!("bytes: {keys:?} are too large or cut within a record"))
 }
 
@@ -124,13 +147,16 @@ fn holds(source: &[u8], piece: &[u8]) -> bool {
 
 fn delivered(evidence: &Evidence) -> bool {
     let last = evidence.deliveries.last();
-    last.and_then(|object| find_condition(object, "Complete")).is_some_and(|c| c["status"] == "True")
+    last.and_then(|object| find_condition(object, "Complete"))
+        .is_some_and(|c| c["status"] == "True")
 }
 
 /// What the receipt says of each object is so.
 fn receipt(files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     use md5::Digest as _;
-    let Some(text) = files.get("audience/day.info") else { return Vec::new() };
+    let Some(text) = files.get("audience/day.info") else {
+        return Vec::new();
+    };
     let receipt: Value = serde_json::from_slice(text).unwrap_or_default();
     let mut problems = Vec::new();
     let mut named = BTreeSet::new();
@@ -140,9 +166,15 @@ fn receipt(files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
             problems.push(format!("receipt: it names {key}, which isn't there"));
             continue;
         };
-        let digest: String = md5::Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = md5::Md5::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-        if file["FileByteSize"] != bytes.len() || file["md5"] != digest.as_str() || file["FileLineCount"] != lines {
+        if file["FileByteSize"] != bytes.len()
+            || file["md5"] != digest.as_str()
+            || file["FileLineCount"] != lines
+        {
             problems.push(format!("receipt: {file} isn't what {key} is"));
         }
         named.insert(key);
@@ -156,26 +188,44 @@ fn receipt(files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
 /// No request that could make the receipt visible began before all objects were there.
 fn order(store: &[Record], files: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
     let visible = |receipt: bool| {
-        store.iter().filter(move |r| r.kind.makes_visible() && r.kind.is_of_receipt() == receipt)
+        store
+            .iter()
+            .filter(move |r| r.kind.makes_visible() && r.kind.is_of_receipt() == receipt)
     };
-    let Some(first) = visible(true).map(|r| r.begun).min() else { return Vec::new() };
-    let keys: BTreeSet<&String> = visible(false).map(|r| &r.subject).filter(|key| files.contains_key(*key)).collect();
+    let Some(first) = visible(true).map(|r| r.begun).min() else {
+        return Vec::new();
+    };
+    let keys: BTreeSet<&String> = visible(false)
+        .map(|r| &r.subject)
+        .filter(|key| files.contains_key(*key))
+        .collect();
     let late = keys.into_iter().filter(|key| {
-        !visible(false).any(|r| r.subject == **key && r.applied() && r.answered.is_some_and(|at| at <= first))
+        !visible(false)
+            .any(|r| r.subject == **key && r.applied() && r.answered.is_some_and(|at| at <= first))
     });
-    late.map(|key| format!("receipt: it was asked for before {key} was there")).collect()
+    late.map(|key| format!("receipt: it was asked for before {key} was there"))
+        .collect()
 }
 
 /// No key is written by two uploads or puts.
 fn once(store: &[Record]) -> Vec<String> {
     let mut writers: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
-    for (number, record) in store.iter().enumerate().filter(|(_, r)| r.kind.makes_visible() && r.applied()) {
+    for (number, record) in store
+        .iter()
+        .enumerate()
+        .filter(|(_, r)| r.kind.makes_visible() && r.applied())
+    {
         // A second Complete of the same upload is answered 200 and changes nothing.
         let upload = parameter(&record.query, "uploadId").map(str::to_owned);
-        writers.entry(&record.subject).or_default().insert(upload.unwrap_or_else(|| number.to_string()));
+        writers
+            .entry(&record.subject)
+            .or_default()
+            .insert(upload.unwrap_or_else(|| number.to_string()));
     }
     let twice = writers.into_iter().filter(|(_, writers)| writers.len() > 1);
-    twice.map(|(key, writers)| format!("once: {key} was written {} times", writers.len())).collect()
+    twice
+        .map(|(key, writers)| format!("once: {key} was written {} times", writers.len()))
+        .collect()
 }
 
 fn upload_of(create: &Record) -> Option<&str> {
@@ -185,36 +235,58 @@ fn upload_of(create: &Record) -> Option<&str> {
 
 /// When the ledger first had that upload.
 fn recorded(evidence: &Evidence, upload: &str) -> Option<std::time::Instant> {
-    let writes = evidence.cluster.iter().filter(|r| r.kind == Kind::ReplaceLedger && r.applied());
-    writes.filter(|r| r.text.contains(upload)).filter_map(|r| r.answered).min()
+    let writes = evidence
+        .cluster
+        .iter()
+        .filter(|r| r.kind == Kind::ReplaceLedger && r.applied());
+    writes
+        .filter(|r| r.text.contains(upload))
+        .filter_map(|r| r.answered)
+        .min()
 }
 
 /// No part is sent into an upload that the ledger doesn't have.
 fn recorded_first(evidence: &Evidence) -> Vec<String> {
     let parts = evidence.store.iter().filter(|r| {
-        (r.kind.carries_source() || r.kind == Kind::ReceiptPart) && parameter(&r.query, "uploadId").is_some()
+        (r.kind.carries_source() || r.kind == Kind::ReceiptPart)
+            && parameter(&r.query, "uploadId").is_some()
     });
     let early = parts.filter(|part| {
         let upload = parameter(&part.query, "uploadId").unwrap_or_default();
         recorded(evidence, upload).is_none_or(|at| at > part.begun)
     });
-    early.map(|part| format!("ledger: {:?}{} was sent before its upload was recorded", part.kind, part.n)).collect()
+    early
+        .map(|part| {
+            format!(
+                "ledger: {:?}{} was sent before its upload was recorded",
+                part.kind, part.n
+            )
+        })
+        .collect()
 }
 
 /// No upload is open. One is excused where nobody could know of it: its Create was answered to a process that
 /// died over it, or not at all; and one whose Abort the store refused for good.
 fn left(evidence: &Evidence, open: &BTreeSet<String>) -> Vec<String> {
     let creates = evidence.store.iter().filter(|r| r.kind.creates_upload());
-    let of_ours: BTreeMap<&str, &Record> = creates.filter_map(|r| Some((upload_of(r)?, r))).collect();
-    let unexcused = open.iter().filter(|upload| match of_ours.get(upload.as_str()) {
-        None => true,
-        Some(create) => !is_excused(evidence, upload, create),
-    });
-    unexcused.map(|upload| format!("left: upload {upload} is open")).collect()
+    let of_ours: BTreeMap<&str, &Record> =
+        creates.filter_map(|r| Some((upload_of(r)?, r))).collect();
+    let unexcused = open
+        .iter()
+        .filter(|upload| match of_ours.get(upload.as_str()) {
+            None => true,
+            Some(create) => !is_excused(evidence, upload, create),
+        });
+    unexcused
+        .map(|upload| format!("left: upload {upload} is open"))
+        .collect()
 }
 
 fn is_excused(evidence: &Evidence, upload: &str, create: &Record) -> bool {
-    if matches!(create.fault, Some(Deed::LoseAnswer | Deed::ResetAnswer | Deed::KillAfter | Deed::AppliedErrorIn200)) {
+    if matches!(
+        create.fault,
+        Some(Deed::LoseAnswer | Deed::ResetAnswer | Deed::KillAfter | Deed::AppliedErrorIn200)
+    ) {
         return true;
     }
     let known = recorded(evidence, upload);
@@ -236,19 +308,34 @@ fn is_excused(evidence: &Evidence, upload: &str, create: &Record) -> bool {
 fn sent(plan: &Plan, store: &[Record]) -> Vec<String> {
     let sources = workload::sources(plan);
     let total: usize = sources.values().map(Vec::len).sum();
-    let allowed: usize = total + plan.faults.iter().map(|fault| allowance(plan, fault, &sources)).sum::<usize>();
-    let sent: u64 = store.iter().filter(|r| r.kind.carries_source()).map(|r| r.bytes).sum();
+    let allowed: usize = total
+        + plan
+            .faults
+            .iter()
+            .map(|fault| allowance(plan, fault, &sources))
+            .sum::<usize>();
+    let sent: u64 = store
+        .iter()
+        .filter(|r| r.kind.carries_source())
+        .map(|r| r.bytes)
+        .sum();
     let extra = sent.saturating_sub(allowed as u64);
     if extra == 0 {
         return Vec::new();
     }
-    vec![format!("resume: {extra} bytes more than the {allowed} allowed were sent")]
+    vec![format!(
+        "resume: {extra} bytes more than the {allowed} allowed were sent"
+    )]
 }
 
 /// Bytes that may be sent again because of a fault.
 fn allowance(plan: &Plan, fault: &Fault, sources: &BTreeMap<String, Vec<u8>>) -> usize {
     let file = sources.values().map(Vec::len).max().unwrap_or_default();
-    let object = if plan.workload == Workload::Files { SPLIT } else { file };
+    let object = if plan.workload == Workload::Files {
+        SPLIT
+    } else {
+        file
+    };
     let part = object.min(PART);
     let in_flight = CONCURRENT * part;
     match (fault.at.kind, &fault.deed) {
@@ -298,7 +385,11 @@ fn ending(plan: &Plan, evidence: &Evidence) -> Vec<String> {
 /// Each version of an object keeps kstatus' rules, and its times move with its conditions.
 fn history_of(versions: &[Value]) -> Vec<String> {
     let mut problems: Vec<String> = versions.iter().filter_map(rules).collect();
-    problems.extend(versions.windows(2).flat_map(|pair| moved(&pair[0], &pair[1])));
+    problems.extend(
+        versions
+            .windows(2)
+            .flat_map(|pair| moved(&pair[0], &pair[1])),
+    );
     problems.sort();
     problems.dedup();
     problems
@@ -307,13 +398,20 @@ fn history_of(versions: &[Value]) -> Vec<String> {
 fn rules(object: &Value) -> Option<String> {
     let status = |type_| {
         let found = find_condition(object, type_);
-        found.and_then(|condition| condition["status"].as_str()).unwrap_or("absent")
+        found
+            .and_then(|condition| condition["status"].as_str())
+            .unwrap_or("absent")
     };
-    object["status"]["conditions"].as_array().filter(|list| !list.is_empty())?;
-    let reason = find_condition(object, "Ready").map_or(Value::Null, |ready| ready["reason"].clone());
+    object["status"]["conditions"]
+        .as_array()
+        .filter(|list| !list.is_empty())?;
+    let reason =
+        find_condition(object, "Ready").map_or(Value::Null, |ready| ready["reason"].clone());
     let seen = (status("Ready"), status("Reconciling"), status("Stalled"));
     let right = match seen {
-        ("Unknown", "True", "absent") | ("False", "absent", "True") | ("True", "absent", "absent") => true,
+        ("Unknown", "True", "absent")
+        | ("False", "absent", "True")
+        | ("True", "absent", "absent") => true,
         ("Unknown", "absent", "absent") => reason == "Suspended",
         _ => false,
     };
@@ -322,28 +420,53 @@ fn rules(object: &Value) -> Option<String> {
     if right && observed <= generation {
         return None;
     }
-    Some(format!("conditions: {} says {seen:?} for {reason}, observed {observed:?} of {generation:?}", object["kind"]))
+    Some(format!(
+        "conditions: {} says {seen:?} for {reason}, observed {observed:?} of {generation:?}",
+        object["kind"]
+    ))
 }
 
 fn moved(before: &Value, after: &Value) -> Vec<String> {
-    let conditions = after["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let conditions = after["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let wrong = conditions.into_iter().filter(|now| {
         let type_ = now["type"].as_str().unwrap_or_default();
-        let Some(old) = find_condition(before, type_) else { return false };
+        let Some(old) = find_condition(before, type_) else {
+            return false;
+        };
         let flipped = old["status"] != now["status"];
-        let (then, now) = (old["lastTransitionTime"].as_str(), now["lastTransitionTime"].as_str());
+        let (then, now) = (
+            old["lastTransitionTime"].as_str(),
+            now["lastTransitionTime"].as_str(),
+        );
         // Whole seconds: two flips may share one.
         if flipped { now < then } else { now != then }
     });
-    wrong.map(|condition| format!("conditions: lastTransitionTime of {condition} moved without a flip, or back")).collect()
+    wrong
+        .map(|condition| {
+            format!("conditions: lastTransitionTime of {condition} moved without a flip, or back")
+        })
+        .collect()
 }
 
 /// Once it has settled nothing is written, not to the cluster and not to the store.
 fn quiet(evidence: &Evidence, settling: Duration) -> Vec<String> {
-    let Some(settled) = evidence.settled else { return Vec::new() };
-    let late = evidence.store.iter().chain(&evidence.cluster).filter(|record| {
-        record.writes() && !record.kind.is_lease() && record.begun > settled + settling
-    });
+    let Some(settled) = evidence.settled else {
+        return Vec::new();
+    };
+    let late = evidence
+        .store
+        .iter()
+        .chain(&evidence.cluster)
+        .filter(|record| {
+            record.writes() && !record.kind.is_lease() && record.begun > settled + settling
+        });
     let late: Vec<_> = late.map(|record| format!("{:?}", record.kind)).collect();
-    if late.is_empty() { Vec::new() } else { vec![format!("quiet: {} after it had settled", late.join(", "))] }
+    if late.is_empty() {
+        Vec::new()
+    } else {
+        vec![format!("quiet: {} after it had settled", late.join(", "))]
+    }
 }

@@ -2,7 +2,11 @@
 //!
 //! `make faults` runs every plan, `make faults PLAN=file` one; `make test` a sample of 40. Plans that failed are
 //! kept in `tests/faults/failed/`, with what was seen.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the way a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "the way a test fails"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -73,7 +77,10 @@ fn a_plan_is_the_same_after_a_trip_through_its_file_and_has_a_name_of_its_own() 
     let plans = plan::matrix(20);
     let mut names: Vec<String> = plans.iter().map(Plan::name).collect();
     for plan in &plans {
-        assert_eq!(&yaml::read::<Plan>(&yaml::write(plan).unwrap()).unwrap(), plan);
+        assert_eq!(
+            &yaml::read::<Plan>(&yaml::write(plan).unwrap()).unwrap(),
+            plan
+        );
     }
     names.sort();
     names.dedup();
@@ -98,15 +105,33 @@ fn run_all(plans: Vec<Plan>, quiet: Duration) {
         }
     });
     let lines = lines.into_inner().unwrap();
-    let failed: Vec<&Line> = lines.iter().filter(|line| !line.problems.is_empty()).collect();
+    let failed: Vec<&Line> = lines
+        .iter()
+        .filter(|line| !line.problems.is_empty())
+        .collect();
     let count = lines.len();
-    eprintln!("{} of {count} plans kept every promise, in {:.0} s", count - failed.len(), begun.elapsed().as_secs_f64());
-    let names: Vec<_> = failed.iter().map(|line| format!("{}: {}", line.name, line.problems.join("; "))).collect();
-    assert!(failed.is_empty(), "failed plans are kept in tests/faults/failed:\n{}", names.join("\n"));
+    eprintln!(
+        "{} of {count} plans kept every promise, in {:.0} s",
+        count - failed.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    let names: Vec<_> = failed
+        .iter()
+        .map(|line| format!("{}: {}", line.name, line.problems.join("; ")))
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "failed plans are kept in tests/faults/failed:\n{}",
+        names.join("\n")
+    );
 }
 
 fn print(line: &Line) {
-    let verdict = if line.problems.is_empty() { "ok  " } else { "FAIL" };
+    let verdict = if line.problems.is_empty() {
+        "ok  "
+    } else {
+        "FAIL"
+    };
     eprintln!("{verdict} {:5.1} s  {}", line.seconds, line.name);
     for problem in &line.problems {
         eprintln!("       {}", problem.replace('\n', "\n       "));
@@ -116,19 +141,30 @@ fn print(line: &Line) {
 fn run_one(plan: &Plan, quiet: Duration) -> Line {
     let begun = Instant::now();
     let name = plan.name();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     // A panic of the environment is that plan's problem, not the end of all others.
     let ended = std::panic::catch_unwind(|| runtime.block_on(run::run(plan, quiet)));
     runtime.shutdown_background();
     let outcome = ended.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        run::Outcome { problems: vec![format!("environment: {}", text.unwrap_or_default())], evidence: String::new() }
+        run::Outcome {
+            problems: vec![format!("environment: {}", text.unwrap_or_default())],
+            evidence: String::new(),
+        }
     });
     if !outcome.problems.is_empty() {
         keep(&name, plan, &outcome);
     }
-    Line { name, seconds: begun.elapsed().as_secs_f64(), problems: outcome.problems }
+    Line {
+        name,
+        seconds: begun.elapsed().as_secs_f64(),
+        problems: outcome.problems,
+    }
 }
 
 /// Keeps a failed plan, and beside it what was seen.

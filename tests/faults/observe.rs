@@ -1,7 +1,7 @@
 //! What is seen while a plan runs, beside the proxies: each version of our objects, and the bucket.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -75,7 +75,9 @@ pub(crate) fn bucket(world: &World, pid: Arc<Mutex<Option<u32>>>) -> (Arc<Mutex<
             let problem = look(&folder);
             let pid = *pid.lock().unwrap();
             let mut seen = kept.lock().unwrap();
-            seen.problems.extend(problem.filter(|_| seen.problems.is_empty()));
+            if seen.problems.is_empty() {
+                seen.problems.extend(problem);
+            }
             seen.peak = seen.peak.max(pid.and_then(peak).unwrap_or_default());
         }
     });
@@ -83,7 +85,7 @@ pub(crate) fn bucket(world: &World, pid: Arc<Mutex<Option<u32>>>) -> (Arc<Mutex<
 }
 
 /// The receipt is read first, so an object that appears after it is never taken for one before it.
-fn look(folder: &PathBuf) -> Option<String> {
+fn look(folder: &Path) -> Option<String> {
     let text = std::fs::read(folder.join("audience/day.info")).ok()?;
     let receipt: Value = match serde_json::from_slice(&text) {
         Ok(receipt) => receipt,
@@ -104,6 +106,8 @@ fn look(folder: &PathBuf) -> Option<String> {
 /// `VmHWM` of a process, in KiB.
 fn peak(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

@@ -87,7 +87,10 @@ impl Plan {
     }
 
     fn with(mut self, kind: Kind, n: u32, deed: Deed) -> Plan {
-        self.faults.push(Fault { at: At { kind, n, times: 1 }, deed });
+        self.faults.push(Fault {
+            at: At { kind, n, times: 1 },
+            deed,
+        });
         self
     }
 
@@ -115,7 +118,11 @@ impl Plan {
     }
 
     pub(crate) fn faults_of(&self, kinds: impl Fn(Kind) -> bool) -> Vec<Fault> {
-        self.faults.iter().filter(|fault| kinds(fault.at.kind)).cloned().collect()
+        self.faults
+            .iter()
+            .filter(|fault| kinds(fault.at.kind))
+            .cloned()
+            .collect()
     }
 }
 
@@ -123,17 +130,36 @@ const HELD: Deed = Deed::Stall(3000);
 
 fn common() -> Vec<Deed> {
     use Deed::{Answer, Drop, KillAfter, KillBefore, LoseAnswer, ResetAnswer};
-    vec![Drop, Answer(503), Answer(500), Answer(403), LoseAnswer, ResetAnswer, HELD, KillBefore, KillAfter]
+    vec![
+        Drop,
+        Answer(503),
+        Answer(500),
+        Answer(403),
+        LoseAnswer,
+        ResetAnswer,
+        HELD,
+        KillBefore,
+        KillAfter,
+    ]
 }
 
 /// Faults of a request with a body that the store keeps.
 fn of_body() -> Vec<Deed> {
-    let more = [Deed::ResetRequest, Deed::FlipByte, Deed::StripHeader("etag".to_owned())];
+    let more = [
+        Deed::ResetRequest,
+        Deed::FlipByte,
+        Deed::StripHeader("etag".to_owned()),
+    ];
     [common(), more.to_vec()].concat()
 }
 
 fn of_complete() -> Vec<Deed> {
-    let more = [Deed::Answer(409), Deed::Answer(404), Deed::ErrorIn200, Deed::AppliedErrorIn200];
+    let more = [
+        Deed::Answer(409),
+        Deed::Answer(404),
+        Deed::ErrorIn200,
+        Deed::AppliedErrorIn200,
+    ];
     [common(), more.to_vec()].concat()
 }
 
@@ -180,11 +206,15 @@ fn plain() -> Vec<Plan> {
     use Workload::{Changed, Delete, Files, Large, Occupied, Redirected, Rotated, Small};
     let both = [Small, Large, Files, Occupied, Changed].into_iter();
     let both = both.flat_map(|workload| [WriteOnly, Granted].map(|read| Plan::new(workload, read)));
-    both.chain([Delete, Rotated, Redirected].map(|workload| Plan::new(workload, WriteOnly))).collect()
+    both.chain([Delete, Rotated, Redirected].map(|workload| Plan::new(workload, WriteOnly)))
+        .collect()
 }
 
 fn each(base: &Plan, kind: Kind, n: u32, deeds: &[Deed]) -> Vec<Plan> {
-    deeds.iter().map(|deed| base.clone().with(kind, n, deed.clone())).collect()
+    deeds
+        .iter()
+        .map(|deed| base.clone().with(kind, n, deed.clone()))
+        .collect()
 }
 
 fn access() -> Vec<Plan> {
@@ -226,13 +256,25 @@ fn puts() -> Vec<Plan> {
     .concat();
     for plan in &mut looks {
         // A HEAD that is refused after a lost answer: nobody can know.
-        if plan.faults.iter().any(|fault| fault.deed == Deed::Answer(403)) {
+        if plan
+            .faults
+            .iter()
+            .any(|fault| fault.deed == Deed::Answer(403))
+        {
             plan.or_failed = Some("CompletionUnconfirmed".to_owned());
         }
     }
     // A HEAD's answer has no body to reset.
-    looks.retain(|plan| plan.faults.iter().all(|fault| fault.deed != Deed::ResetAnswer));
-    let reset = |plan: &Plan| plan.faults.iter().all(|fault| fault.deed != Deed::ResetAnswer);
+    looks.retain(|plan| {
+        plan.faults
+            .iter()
+            .all(|fault| fault.deed != Deed::ResetAnswer)
+    });
+    let reset = |plan: &Plan| {
+        plan.faults
+            .iter()
+            .all(|fault| fault.deed != Deed::ResetAnswer)
+    };
     let mut puts = [
         each(&base, Kind::Put, 1, &of_put()),
         each(&base, Kind::ReceiptPut, 1, &of_put()),
@@ -259,9 +301,19 @@ fn files() -> Vec<Plan> {
         each(&base, Kind::Create, 7, &common()),
         each(&base, Kind::FirstPart, 7, &of_body()),
         each(&base, Kind::Complete, 7, &of_complete()),
-        each(&base, Kind::ReceiptComplete, 1, &[Deed::KillBefore, Deed::KillAfter]),
+        each(
+            &base,
+            Kind::ReceiptComplete,
+            1,
+            &[Deed::KillBefore, Deed::KillAfter],
+        ),
         each(&base, Kind::ReplaceLedger, 5, &of_kubernetes_write()),
-        each(&granted, Kind::Put, 7, &[Deed::KillBefore, Deed::KillAfter, Deed::LoseAnswer]),
+        each(
+            &granted,
+            Kind::Put,
+            7,
+            &[Deed::KillBefore, Deed::KillAfter, Deed::LoseAnswer],
+        ),
     ]
     .concat()
 }
@@ -270,14 +322,23 @@ fn cluster() -> Vec<Plan> {
     let base = Plan::new(Workload::Small, ReadBack::WriteOnly);
     let writes = of_kubernetes_write();
     let mut plans = Vec::new();
-    for kind in [Kind::CreateLedger, Kind::AddFinalizer, Kind::RemoveFinalizer] {
+    for kind in [
+        Kind::CreateLedger,
+        Kind::AddFinalizer,
+        Kind::RemoveFinalizer,
+    ] {
         plans.extend(each(&base, kind, 1, &writes));
     }
     for kind in [Kind::GetSecret, Kind::GetLedger, Kind::DeleteLedger] {
         plans.extend(each(&base, kind, 1, &common()));
     }
     for kind in [Kind::ListDestinations, Kind::ListDeliveries] {
-        plans.extend(each(&base, kind, 1, &[Deed::Drop, Deed::Answer(503), Deed::ResetAnswer, HELD]));
+        plans.extend(each(
+            &base,
+            kind,
+            1,
+            &[Deed::Drop, Deed::Answer(503), Deed::ResetAnswer, HELD],
+        ));
     }
     for kind in [Kind::WatchDestinations, Kind::WatchDeliveries] {
         plans.extend(each(&base, kind, 1, &[Deed::Drop, Deed::Answer(500), HELD]));
@@ -291,7 +352,12 @@ fn cluster() -> Vec<Plan> {
     }
     for n in 1..=2 {
         plans.extend(each(&base, Kind::DestinationStatus, n, &writes));
-        plans.extend(each(&base, Kind::Event, n, &[Deed::Drop, Deed::Answer(403), Deed::KillAfter, HELD]));
+        plans.extend(each(
+            &base,
+            Kind::Event,
+            n,
+            &[Deed::Drop, Deed::Answer(403), Deed::KillAfter, HELD],
+        ));
     }
     plans
 }
@@ -302,7 +368,17 @@ fn deletions() -> Vec<Plan> {
         each(&base, Kind::Abort, 1, &common()),
         each(&base, Kind::RemoveFinalizer, 1, &of_kubernetes_write()),
         each(&base, Kind::GetLedger, 2, &common()),
-        each(&base, Kind::MiddlePart, 3, &[Deed::Drop, Deed::Answer(503), Deed::KillAfter, Deed::Stall(6000)]),
+        each(
+            &base,
+            Kind::MiddlePart,
+            3,
+            &[
+                Deed::Drop,
+                Deed::Answer(503),
+                Deed::KillAfter,
+                Deed::Stall(6000),
+            ],
+        ),
     ]
     .concat()
 }
@@ -310,8 +386,18 @@ fn deletions() -> Vec<Plan> {
 fn leases() -> Vec<Plan> {
     let mut base = Plan::new(Workload::Large, ReadBack::WriteOnly);
     base.leader_election = true;
-    let deeds = [Deed::Drop, Deed::Answer(500), Deed::Answer(409), Deed::LoseAnswer, HELD, Deed::KillAfter];
-    [Kind::GetLease, Kind::CreateLease, Kind::ReplaceLease].into_iter().flat_map(|kind| each(&base, kind, 1, &deeds)).collect()
+    let deeds = [
+        Deed::Drop,
+        Deed::Answer(500),
+        Deed::Answer(409),
+        Deed::LoseAnswer,
+        HELD,
+        Deed::KillAfter,
+    ];
+    [Kind::GetLease, Kind::CreateLease, Kind::ReplaceLease]
+        .into_iter()
+        .flat_map(|kind| each(&base, kind, 1, &deeds))
+        .collect()
 }
 
 /// `count` of `plans`, the same for the same seed: at least one of each kind of request, as far as

@@ -13,8 +13,8 @@ use crate::check;
 use crate::observe::{self, History, Observer, Seen, resource};
 use crate::plan::{End, Plan, Workload};
 use crate::support::process::Scratch;
-use crate::support::proxy::{Dialect, Kind, Proxy, Record, Upstream};
 use crate::support::proxy::Kill;
+use crate::support::proxy::{Dialect, Kind, Proxy, Record, Upstream};
 use crate::support::world::find_condition;
 use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
 use crate::workload::{self, CONCURRENT};
@@ -83,9 +83,9 @@ pub(crate) async fn run(plan: &Plan, quiet: Duration) -> Outcome {
     if settled.is_some() {
         stage.wait(plan, SETTLING + quiet).await;
     }
-    let seen = bucket.0.lock().unwrap();
+    let seen = std::mem::take(&mut *bucket.0.lock().unwrap());
     let mut problems = std::mem::take(&mut stage.problems);
-    problems.extend(seen.problems.iter().cloned());
+    problems.extend(seen.problems);
     let evidence = Evidence {
         store: stage.store.records(),
         cluster: stage.cluster.records(),
@@ -97,9 +97,12 @@ pub(crate) async fn run(plan: &Plan, quiet: Duration) -> Outcome {
         log: stage.world.operator.log(),
         world: stage.world,
     };
-    drop(seen);
     let problems = check::all(plan, &evidence, SETTLING).await;
-    let evidence = if problems.is_empty() { String::new() } else { tell(&evidence) };
+    let evidence = if problems.is_empty() {
+        String::new()
+    } else {
+        tell(&evidence)
+    };
     Outcome { problems, evidence }
 }
 
@@ -136,7 +139,11 @@ impl Stage {
         let world = World::start_with("faults", &s3, configure).await;
         let client = ControlPlane::shared().client().await;
         let api = |kind: &str, plural: &str| {
-            Api::namespaced_with(client.clone(), world.namespace.name(), &resource(kind, plural))
+            Api::namespaced_with(
+                client.clone(),
+                world.namespace.name(),
+                &resource(kind, plural),
+            )
         };
         Stage {
             pid: Arc::new(Mutex::new(world.operator.pid())),
@@ -157,7 +164,15 @@ impl Stage {
         let mut intervened = !workload::is_eventful(plan);
         while begun.elapsed() < DEADLINE {
             self.wait(plan, LOOK).await;
-            if !intervened && self.store.records().iter().filter(|r| r.kind == Kind::MiddlePart).count() >= 2 {
+            if !intervened
+                && self
+                    .store
+                    .records()
+                    .iter()
+                    .filter(|r| r.kind == Kind::MiddlePart)
+                    .count()
+                    >= 2
+            {
                 intervened = true;
                 workload::intervene(plan, &self.world).await;
             }
@@ -166,8 +181,14 @@ impl Stage {
             }
         }
         let now = self.deliveries.get_opt("day").await;
-        let status = now.ok().flatten().map(|object| object.data["status"].clone());
-        self.problems.push(format!("settled: not within {DEADLINE:?}: {:#}", status.unwrap_or_default()));
+        let status = now
+            .ok()
+            .flatten()
+            .map(|object| object.data["status"].clone());
+        self.problems.push(format!(
+            "settled: not within {DEADLINE:?}: {:#}",
+            status.unwrap_or_default()
+        ));
         None
     }
 
@@ -181,7 +202,8 @@ impl Stage {
         }
         if let Some(status) = self.world.operator.ended() {
             if !plan.leader_election {
-                self.problems.push(format!("process: it ended by itself: {status}"));
+                self.problems
+                    .push(format!("process: it ended by itself: {status}"));
             }
             self.world.operator.restart();
             *self.pid.lock().unwrap() = self.world.operator.pid();
@@ -190,11 +212,18 @@ impl Stage {
 
     /// Whether the delivery has ended for good, with what only a running one needs gone.
     async fn has_settled(&self, plan: &Plan) -> bool {
-        let Ok(delivery) = self.deliveries.get_opt("day").await else { return false };
-        let Some(delivery) = delivery else { return true };
+        let Ok(delivery) = self.deliveries.get_opt("day").await else {
+            return false;
+        };
+        let Some(delivery) = delivery else {
+            return true;
+        };
         let delivery = serde_json::to_value(&delivery).expect("JSON");
-        let is = |condition| find_condition(&delivery, condition).is_some_and(|c| c["status"] == "True");
-        let held = delivery["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        let is =
+            |condition| find_condition(&delivery, condition).is_some_and(|c| c["status"] == "True");
+        let held = delivery["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
         match (plan.end().0, plan.workload) {
             (End::Deleted, _) => false,
             (_, Workload::Redirected) => is("Stalled"),
@@ -214,9 +243,16 @@ fn is_of_store(kind: Kind) -> bool {
 }
 
 fn configure(plan: &Plan, config: OperatorConfig, store: &str, kubeconfig: &str) -> OperatorConfig {
-    let at_once = if workload::is_eventful(plan) { 1 } else { CONCURRENT };
+    let at_once = if workload::is_eventful(plan) {
+        1
+    } else {
+        CONCURRENT
+    };
     let document: Value = serde_json::from_str(&config.render()).expect("JSON");
-    let namespace = document["watch"]["namespaces"][0].as_str().expect("a namespace").to_owned();
+    let namespace = document["watch"]["namespaces"][0]
+        .as_str()
+        .expect("a namespace")
+        .to_owned();
     config
         .with("endpoints.allow", vec![store.to_owned()])
         .with("endpoints.s3", store)
@@ -241,10 +277,15 @@ fn tell(evidence: &Evidence) -> String {
     let mut text = String::new();
     let mut records: Vec<&Record> = evidence.store.iter().chain(&evidence.cluster).collect();
     records.sort_by_key(|record| record.begun);
-    let Some(first) = records.first().map(|record| record.begun) else { return text };
+    let Some(first) = records.first().map(|record| record.begun) else {
+        return text;
+    };
     for record in records {
         let at = record.begun.duration_since(first).as_secs_f64();
-        let fault = record.fault.as_ref().map(|deed| format!("  <== {}", String::from(deed.clone())));
+        let fault = record
+            .fault
+            .as_ref()
+            .map(|deed| format!("  <== {}", String::from(deed.clone())));
         let _ = writeln!(
             text,
             "{at:8.3} {:?}{} {} {} {} B -> {:?}{}",

@@ -26,7 +26,12 @@ pub(crate) fn sources(plan: &Plan) -> BTreeMap<String, Vec<u8>> {
             BTreeMap::from([("small.csv".to_owned(), table(plan.seed, 100_000))])
         }
         Workload::Files => (1..=5)
-            .map(|number| (format!("file{number}.csv"), table(plan.seed * 10 + number, 100_000)))
+            .map(|number| {
+                (
+                    format!("file{number}.csv"),
+                    table(plan.seed * 10 + number, 100_000),
+                )
+            })
             .collect(),
         _ => BTreeMap::from([("large.csv".to_owned(), table(plan.seed, large))]),
     }
@@ -57,7 +62,10 @@ pub(crate) async fn prepare(plan: &Plan, world: &World) -> Option<Credentials> {
         world.bucket.put(key, b"somebody else's\n").await;
     }
     if plan.workload == Workload::Occupied {
-        world.bucket.put(&format!("{PREFIX}small.csv"), b"somebody else's\n").await;
+        world
+            .bucket
+            .put(&format!("{PREFIX}small.csv"), b"somebody else's\n")
+            .await;
     }
     match plan.mode {
         Mode::AccessKey => {
@@ -95,7 +103,9 @@ pub(crate) fn manifests(plan: &Plan, world: &World, store: &str) -> String {
             "  endpoint: {store}\n  permissionMode: AccessKey\n  accessKey: {{secretRef: {{name: acme}}}}\n"
         ),
         Mode::CrossAccount => {
-            format!("  region: us-east-1\n  bucketOwner: \"{owner}\"\n  permissionMode: CrossAccount\n")
+            format!(
+                "  region: us-east-1\n  bucketOwner: \"{owner}\"\n  permissionMode: CrossAccount\n"
+            )
         }
     };
     let split = match plan.workload {
@@ -120,12 +130,18 @@ pub(crate) fn is_eventful(plan: &Plan) -> bool {
 pub(crate) async fn intervene(plan: &Plan, world: &World) {
     match plan.workload {
         Workload::Delete => {
-            world.namespace.kubectl(&["delete", "obdel", "day", "--wait=false"]).ok();
+            world
+                .namespace
+                .kubectl(&["delete", "obdel", "day", "--wait=false"])
+                .ok();
         }
         Workload::Changed => {
             use std::io::Write as _;
             let file = world.folder().join("exports/large.csv");
-            let mut file = std::fs::File::options().append(true).open(file).expect("the source");
+            let mut file = std::fs::File::options()
+                .append(true)
+                .open(file)
+                .expect("the source");
             file.write_all(b"more\n").expect("grow the source");
         }
         Workload::Rotated => {
@@ -135,7 +151,10 @@ pub(crate) async fn intervene(plan: &Plan, world: &World) {
         }
         Workload::Redirected => {
             let patch = r#"{"spec": {"prefix": "elsewhere/"}}"#;
-            world.namespace.kubectl(&["patch", "obdest", "acme", "--type=merge", "-p", patch]).ok();
+            world
+                .namespace
+                .kubectl(&["patch", "obdest", "acme", "--type=merge", "-p", patch])
+                .ok();
         }
         _ => {}
     }

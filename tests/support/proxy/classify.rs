@@ -72,7 +72,10 @@ impl Kind {
     }
 
     pub(crate) fn is_lease(self) -> bool {
-        matches!(self, Kind::GetLease | Kind::CreateLease | Kind::ReplaceLease)
+        matches!(
+            self,
+            Kind::GetLease | Kind::CreateLease | Kind::ReplaceLease
+        )
     }
 }
 
@@ -80,7 +83,9 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(crate) enum Dialect {
     /// S3, path-style; objects have that many parts.
-    S3 { parts: u32 },
+    S3 {
+        parts: u32,
+    },
     Kubernetes,
 }
 

@@ -69,7 +69,11 @@ impl TryFrom<String> for Deed {
 
     fn try_from(text: String) -> Result<Self, String> {
         let (name, value) = text.split_once(' ').unwrap_or((&text, ""));
-        let number = || value.parse::<u64>().map_err(|error| format!("{text}: {error}"));
+        let number = || {
+            value
+                .parse::<u64>()
+                .map_err(|error| format!("{text}: {error}"))
+        };
         Ok(match name {
             "Drop" => Self::Drop,
             "Answer" => Self::Answer(u16::try_from(number()?).map_err(|error| error.to_string())?),

@@ -50,7 +50,8 @@ pub(crate) struct Record {
 impl Record {
     /// Whether the server did as it was asked.
     pub(crate) fn applied(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
     }
 
     pub(crate) fn writes(&self) -> bool {
@@ -100,7 +101,11 @@ impl Proxy {
             state: Mutex::default(),
         });
         let task = tokio::spawn(serve::accept(listener, shared.clone()));
-        Proxy { address, shared, task }
+        Proxy {
+            address,
+            shared,
+            task,
+        }
     }
 
     /// `http://127.0.0.1:PORT`
@@ -110,12 +115,20 @@ impl Proxy {
 
     /// All requests so far, in the order in which they came in.
     pub(crate) fn records(&self) -> Vec<Record> {
-        self.shared.state.lock().expect("no panic in a proxy").records.clone()
+        self.shared
+            .state
+            .lock()
+            .expect("no panic in a proxy")
+            .records
+            .clone()
     }
 
     /// How many of its faults were done.
     pub(crate) fn done(&self) -> usize {
-        self.records().iter().filter(|record| record.fault.is_some()).count()
+        self.records()
+            .iter()
+            .filter(|record| record.fault.is_some())
+            .count()
     }
 }
 
@@ -132,7 +145,10 @@ impl Shared {
         let count = state.counts.entry(record.kind).or_default();
         *count += 1;
         record.n = *count;
-        let hit = self.faults.iter().find(|fault| fault.at.hits(record.kind, record.n));
+        let hit = self
+            .faults
+            .iter()
+            .find(|fault| fault.at.hits(record.kind, record.n));
         record.fault = hit.map(|fault| fault.deed.clone());
         let deed = record.fault.clone();
         state.records.push(record);

@@ -39,7 +39,9 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
                 async move { handle(&shared, &behind, request).await }
             });
             // An error of the service is how a connection is cut.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
         while connections.try_join_next().is_some() {}
     }
@@ -65,7 +67,11 @@ async fn handle(
         query: parts.uri.query().unwrap_or_default().to_owned(),
         n: 0,
         bytes: body.len() as u64,
-        text: if kubernetes { String::from_utf8_lossy(&body).into_owned() } else { String::new() },
+        text: if kubernetes {
+            String::from_utf8_lossy(&body).into_owned()
+        } else {
+            String::new()
+        },
         begun: Instant::now(),
         answered: None,
         status: None,
@@ -74,7 +80,13 @@ async fn handle(
     if let Some(latency) = shared.latency.get(&kind) {
         tokio::time::sleep(*latency).await;
     }
-    let exchange = Exchange { shared, behind, kind, place, kubernetes };
+    let exchange = Exchange {
+        shared,
+        behind,
+        kind,
+        place,
+        kubernetes,
+    };
     match deed {
         None => exchange.forward(parts, whole(body)).await,
         Some(deed) => exchange.spoil(deed, parts, body).await,
@@ -82,7 +94,9 @@ async fn handle(
 }
 
 fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never: Infallible| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
 }
 
 /// The first half of `bytes`, and then an error.
@@ -97,7 +111,7 @@ fn half(bytes: Bytes) -> Body {
         }
         Some((next, rest))
     });
-    BodyExt::boxed_unsync(StreamBody::new(stream))
+    StreamBody::new(stream).boxed_unsync()
 }
 
 struct Exchange<'a> {
@@ -178,21 +192,33 @@ impl Exchange<'_> {
         let mut request = Request::from_parts(parts, body);
         if self.kubernetes {
             let host = HeaderValue::from_str(self.shared.upstream.authority());
-            request.headers_mut().insert("host", host.map_err(io::Error::other)?);
+            request
+                .headers_mut()
+                .insert("host", host.map_err(io::Error::other)?);
         }
         let mut behind = self.behind.lock().await;
-        let mut sender = match behind.take() {
-            Some(mut sender) if !sender.is_closed() && sender.ready().await.is_ok() => sender,
-            _ => self.shared.upstream.connect().await?,
+        let kept = match behind.take() {
+            Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
+            None => None,
         };
-        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+        let mut sender = match kept {
+            Some(sender) => sender,
+            None => self.shared.upstream.connect().await?,
+        };
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(io::Error::other)?;
         *behind = Some(sender);
         drop(behind);
         let (head, body) = answer.into_parts();
         let status = head.status.as_u16();
         if matches!(self.kind, Kind::WatchDeliveries | Kind::WatchDestinations) {
             self.answered(status, None);
-            return Ok(Response::from_parts(head, body.map_err(io::Error::other).boxed_unsync()));
+            return Ok(Response::from_parts(
+                head,
+                body.map_err(io::Error::other).boxed_unsync(),
+            ));
         }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         self.answered(status, self.kind.creates_upload().then_some(&body));
@@ -218,7 +244,9 @@ impl Exchange<'_> {
         };
         let mut answer = Response::new(whole(text.into()));
         *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
-        answer.headers_mut().insert("content-type", HeaderValue::from_static(kind));
+        answer
+            .headers_mut()
+            .insert("content-type", HeaderValue::from_static(kind));
         answer
     }
 }

@@ -35,7 +35,10 @@ impl Upstream {
     /// Of `http://HOST:PORT`.
     pub(crate) fn plain(url: &str) -> Upstream {
         let authority = url.strip_prefix("http://").expect("a plain URL");
-        Upstream { authority: authority.to_owned(), tls: None }
+        Upstream {
+            authority: authority.to_owned(),
+            tls: None,
+        }
     }
 
     /// The apiserver of a kubeconfig with certificates in it, as its user.
@@ -43,16 +46,28 @@ impl Upstream {
         let config = kube::config::Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");
         let cluster = config.clusters[0].cluster.as_ref().expect("a cluster");
         let user = config.auth_infos[0].auth_info.as_ref().expect("a user");
-        let pem = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
-        let ca = pem(cluster.certificate_authority_data.as_ref().expect("an authority"));
-        let certificate = pem(user.client_certificate_data.as_ref().expect("a certificate"));
+        let pem = |text: &str| {
+            base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .expect("base64")
+        };
+        let ca = pem(cluster
+            .certificate_authority_data
+            .as_ref()
+            .expect("an authority"));
+        let certificate = pem(user
+            .client_certificate_data
+            .as_ref()
+            .expect("a certificate"));
         let key = user.client_key_data.as_ref().expect("a key");
         let key = pem(secrecy::ExposeSecret::expose_secret(key));
         let mut roots = RootCertStore::empty();
         for ca in CertificateDer::pem_slice_iter(&ca) {
             roots.add(ca.expect("PEM")).expect("a certificate");
         }
-        let chain = CertificateDer::pem_slice_iter(&certificate).map(|c| c.expect("PEM")).collect();
+        let chain = CertificateDer::pem_slice_iter(&certificate)
+            .map(|c| c.expect("PEM"))
+            .collect();
         let key = PrivateKeyDer::from_pem_slice(&key).expect("PEM");
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -62,7 +77,10 @@ impl Upstream {
             .expect("a client's certificate");
         let server = cluster.server.as_ref().expect("a server");
         let authority = server.strip_prefix("https://").expect("a URL with TLS");
-        Upstream { authority: authority.to_owned(), tls: Some(Arc::new(config)) }
+        Upstream {
+            authority: authority.to_owned(),
+            tls: Some(Arc::new(config)),
+        }
     }
 
     pub(super) fn authority(&self) -> &str {
@@ -76,12 +94,23 @@ impl Upstream {
         let stream: Pin<Box<dyn Stream>> = match &self.tls {
             None => Box::pin(tcp),
             Some(config) => {
-                let host = self.authority.split(':').next().unwrap_or_default().to_owned();
+                let host = self
+                    .authority
+                    .split(':')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
-                Box::pin(TlsConnector::from(config.clone()).connect(name, tcp).await?)
+                Box::pin(
+                    TlsConnector::from(config.clone())
+                        .connect(name, tcp)
+                        .await?,
+                )
             }
         };
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
         tokio::spawn(connection);
         Ok(sender)
     }
