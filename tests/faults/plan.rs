@@ -371,7 +371,7 @@ fn deletions() -> Vec<Plan> {
         each(
             &base,
             Kind::MiddlePart,
-            3,
+            2,
             &[
                 Deed::Drop,
                 Deed::Answer(503),

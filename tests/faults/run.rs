@@ -186,7 +186,7 @@ impl Stage {
             .flatten()
             .map(|object| object.data["status"].clone());
         self.problems.push(format!(
-            "settled: not within {DEADLINE:?}: {:#}",
+            "settled: not within {DEADLINE:?}: {}",
             status.unwrap_or_default()
         ));
         None
