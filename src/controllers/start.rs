@@ -9,7 +9,6 @@ use futures::{StreamExt as _, future};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,7 @@ use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
+use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
 use crate::transfer::Resources;
@@ -122,13 +121,11 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
     let (memory, buckets) = (Memory::default(), Buckets::default());
-    let changed = watcher(
-        api::<GuardedDestination>(&shared.client, namespace),
-        watcher::Config::default(),
-    );
+    let (destination_news, tell) = destination_news(deliveries.clone());
     let context = Context {
         shared,
         destinations: destinations.clone(),
+        destinations_listed: destination_news.listed,
         secrets,
         memory,
         buckets,
@@ -137,17 +134,14 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
         cleanups,
     };
     let context = Arc::new(context);
-    let waiting = deliveries.clone();
 
-    let destination_stream = filtered(destination_writer, destination_events);
+    let destination_stream = filtered(destination_writer, destination_events, tell);
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events);
+    let delivery_stream = filtered(delivery_writer, delivery_events, |_| {});
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
-        .watches_stream(changed.touched_objects(), move |changed| {
-            addressees(&waiting, &changed)
-        })
+        .reconcile_on(destination_news.concerned)
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
     let work = future::join(

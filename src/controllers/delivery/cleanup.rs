@@ -3,7 +3,7 @@
 //! Bounded in time: a bucket or a Secret that is gone never holds up a deletion.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -19,6 +19,7 @@ use crate::api::{
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
+use crate::controllers::ledger::LedgerUnusable;
 use crate::controllers::supervisor::Standing;
 use crate::controllers::{destination, events, ledger};
 use crate::store::Bucket;
@@ -26,6 +27,10 @@ use crate::transfer::abort_open;
 
 /// How long aborting may take. With the grace of a run that stops, a deletion ends within 60 s.
 const ABORT_TIME: Duration = Duration::from_secs(30);
+
+/// How long what aborting needs is asked for again where it can't be had, and how often.
+const ASKING_TIME: Duration = Duration::from_secs(10);
+const ASKING_PAUSE: Duration = Duration::from_millis(500);
 
 /// Stops the run, then aborts what is open, then lets the deletion pass.
 pub(super) async fn reconcile(
@@ -81,7 +86,9 @@ async fn abort_uploads(context: Arc<Context>, delivery: OutboundDelivery) -> Vec
 async fn abort_known(context: &Context, delivery: &OutboundDelivery) -> Vec<String> {
     let namespace = delivery.namespace().unwrap_or_default();
     let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
-    let opened = match ledger::open(ledgers, delivery).await {
+    let read = || ledger::open(ledgers.clone(), delivery);
+    let passes = |error: &LedgerUnusable| matches!(error, LedgerUnusable::Kubernetes(_));
+    let opened = match patiently(read, passes).await {
         Ok(Some(opened)) => opened,
         Ok(None) => return Vec::new(),
         Err(error) => return vec![format!("uploads of a ledger that can't be read: {error}")],
@@ -105,6 +112,23 @@ async fn abort_known(context: &Context, delivery: &OutboundDelivery) -> Vec<Stri
     }
 }
 
+/// Asks again while the answer is a failure that passes, for [`ASKING_TIME`] at most: an upload isn't left behind
+/// because of one lost answer.
+async fn patiently<T, E, F>(ask: impl Fn() -> F, passes: impl Fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + ASKING_TIME;
+    loop {
+        match ask().await {
+            Err(error) if passes(&error) && Instant::now() < end => {
+                tokio::time::sleep(ASKING_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// The bucket by the credentials that were last good, else by what the ledger says of the destination.
 async fn bucket(
     context: &Context,
@@ -120,7 +144,10 @@ async fn bucket(
     let spec = spec_of(snapshot);
     let resolved =
         destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
-    match connect(context, namespace, &spec, resolved.target).await {
+    let target = resolved.target;
+    let connect = || connect(context, namespace, &spec, target.clone());
+    let passes = |error: &NoConnection| matches!(error, NoConnection::Unanswered { .. });
+    match patiently(connect, passes).await {
         Ok(connection) => Ok(connection.bucket),
         Err(NoConnection::Refused { message, .. } | NoConnection::Unanswered { message, .. }) => {
             Err(message)

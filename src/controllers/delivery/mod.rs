@@ -59,7 +59,8 @@ pub(crate) async fn reconcile(
         }
     };
     // Before the first list is in, a destination that is there would be told to be missing.
-    if context.destinations.wait_until_ready().await.is_err() {
+    let mut listed = context.destinations_listed.clone();
+    if listed.wait_for(|listed| *listed).await.is_err() {
         return Ok(Action::await_change());
     }
     let uid = delivery.uid().unwrap_or_default();
