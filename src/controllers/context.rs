@@ -11,7 +11,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
 
 use super::buckets::Buckets;
-use super::delivery::{Cleanups, Runs};
+use super::delivery::{Cleanups, KnownLedgers, Runs};
 use super::destination::{Memory, Proofs};
 use crate::api::OutboundDestination;
 use crate::config::Config;
@@ -45,6 +45,7 @@ pub(crate) struct Context {
     pub(crate) proofs: Proofs,
     pub(crate) runs: Runs,
     pub(crate) cleanups: Cleanups,
+    pub(crate) ledgers: KnownLedgers,
 }
 
 impl std::ops::Deref for Context {

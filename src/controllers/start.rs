@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
-use super::delivery::{self, Cleanups, Guarded, Runs};
+use super::delivery::{self, Cleanups, Guarded, KnownLedgers, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
@@ -129,6 +129,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
         proofs,
         runs,
         cleanups,
+        ledgers: KnownLedgers::default(),
     };
     let context = Arc::new(context);
     let waiting = deliveries.clone();
@@ -233,5 +234,6 @@ async fn prune(
             .collect();
         context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
+        context.ledgers.retain(|uid| known(uid, &uids));
     }
 }

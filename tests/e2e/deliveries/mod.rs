@@ -12,6 +12,7 @@ mod restart;
 mod slow;
 mod sources;
 mod store;
+mod time;
 mod waiting;
 
 use std::collections::BTreeMap;
