@@ -4,11 +4,13 @@
 mod changed;
 mod happy;
 mod keys;
+mod leader;
 mod lifecycle;
 mod memory;
 mod receipts;
 mod refused;
 mod restart;
+mod shutdown;
 mod slow;
 mod sources;
 mod store;
