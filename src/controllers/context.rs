@@ -12,7 +12,7 @@ use kube::{Client, ResourceExt as _};
 use tokio::sync::watch;
 
 use super::buckets::Buckets;
-use super::delivery::{Cleanups, Runs};
+use super::delivery::{Cleanups, KnownLedgers, Runs};
 use super::destination::{Memory, Proofs};
 use crate::api::OutboundDestination;
 use crate::config::Config;
@@ -48,6 +48,7 @@ pub(crate) struct Context {
     pub(crate) proofs: Proofs,
     pub(crate) runs: Runs,
     pub(crate) cleanups: Cleanups,
+    pub(crate) ledgers: KnownLedgers,
 }
 
 impl std::ops::Deref for Context {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
-use super::delivery::{self, Cleanups, Guarded, Runs};
+use super::delivery::{self, Cleanups, Guarded, KnownLedgers, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
@@ -27,8 +27,12 @@ use crate::transfer::Resources;
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
 const CONCURRENCY: u16 = 16;
 
-/// How long running work may take to land when the operator ends; under a pod's default grace of 30 s.
+/// How long running work may take to land when the operator ends. With the reconciles' end and the release of the
+/// Lease it stays under a pod's default grace of 30 s.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+
+/// How much longer a reconcile may take that the apiserver doesn't answer.
+const RECONCILES_GRACE: Duration = Duration::from_secs(3);
 
 /// How often what is remembered of objects that are gone is forgotten.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
@@ -72,7 +76,14 @@ pub async fn run(
     let watches = watches
         .into_iter()
         .map(|namespace| watch(shared.clone(), namespace, shutdown.clone()));
-    future::join_all(watches).await;
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
+    };
+    tokio::select! {
+        _ = future::join_all(watches) => {}
+        () = too_long => tracing::warn!("some work did not end in time and is ended where it stands"),
+    }
     Ok(())
 }
 
@@ -132,6 +143,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
         proofs,
         runs,
         cleanups,
+        ledgers: KnownLedgers::default(),
     };
     let context = Arc::new(context);
 
@@ -144,7 +156,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
         .reconcile_on(destination_news.concerned)
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
-    let work = future::join(
+    let reconciles = future::join(
         drive(
             destination_controller,
             destination::reconcile,
@@ -155,14 +167,32 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
             delivery_controller,
             delivery::reconcile,
             context.clone(),
-            shutdown,
+            shutdown.clone(),
         ),
     );
+    let work = until_landed(&context, reconciles, shutdown);
     tokio::select! {
-        _ = work => {}
+        () = work => {}
         () = prune(&context, &destinations, &deliveries) => {}
     }
-    land(&context).await;
+}
+
+/// Runs the reconciles to their end, and lets the work in flight land beside it: no part begins once the end is near.
+async fn until_landed<T>(
+    context: &Context,
+    reconciles: impl Future<Output = T>,
+    shutdown: CancellationToken,
+) {
+    let ending = shutdown.child_token();
+    let reconciles = async {
+        reconciles.await;
+        ending.cancel();
+    };
+    let landing = async {
+        ending.cancelled().await;
+        land(context).await;
+    };
+    future::join(reconciles, landing).await;
 }
 
 /// Lets parts in flight land and proofs end; the ledgers are right whatever is cut off.
@@ -233,5 +263,6 @@ async fn prune(
             .collect();
         context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
+        context.ledgers.retain(|uid| known(uid, &uids));
     }
 }
