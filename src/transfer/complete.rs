@@ -4,9 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::context::Refused;
 use super::error::TransferError;
+use super::ledger::Slot;
 use super::object::{Earlier, Filled, Landed, Landing, Open, Step, Task};
 use super::retry::is_retryable;
-use crate::plan::ObjectDigest;
+use crate::plan::{Crc64, ObjectDigest};
 use crate::store::{
     Bucket, CompletedUpload, ErrorClass, HeldObject, ReadBack, StoreError, UploadedPart,
 };
@@ -124,7 +125,7 @@ impl Task<'_> {
     /// The upload is gone after a Complete that may have been applied, and we never aborted it: the
     /// ledger would say so.
     async fn gone(&mut self, filled: Filled) -> Result<Step, TransferError> {
-        match self.look(&filled.digest).await? {
+        match self.look_for(&filled.digest).await? {
             Seen::Ours(held) => {
                 return Ok(Step::Landed(landed(filled.digest, held, Landing::Sent)));
             }
@@ -157,7 +158,7 @@ impl Task<'_> {
         filled: Filled,
         earlier: Earlier,
     ) -> Result<Step, TransferError> {
-        match self.look(&filled.digest).await? {
+        match self.look_for(&filled.digest).await? {
             Seen::Ours(held) => {
                 let landing = match earlier {
                     Earlier::Answered => Landing::Adopted,
@@ -207,8 +208,17 @@ impl Task<'_> {
         self.restart(&filled.open, &error.to_string()).await
     }
 
+    /// Looks at the key for the object that `digest` is of.
+    pub(super) async fn look_for(&self, digest: &ObjectDigest) -> Result<Seen, TransferError> {
+        self.look(digest.bytes, Some(digest.crc64)).await
+    }
+
     /// Looks at the key, where we may.
-    pub(super) async fn look(&self, digest: &ObjectDigest) -> Result<Seen, TransferError> {
+    pub(super) async fn look(
+        &self,
+        bytes: u64,
+        crc64: Option<Crc64>,
+    ) -> Result<Seen, TransferError> {
         if self.context.read_back == ReadBack::WriteOnly {
             return Ok(Seen::Hidden);
         }
@@ -218,9 +228,12 @@ impl Task<'_> {
             Ok(None) => Ok(Seen::Nothing),
             Ok(Some(held)) => {
                 let token = held.token.as_deref() == Some(self.context.token.as_str());
-                let crc = held.crc64.is_none_or(|crc| crc == digest.crc64);
-                let ours = token && crc && held.bytes == digest.bytes;
-                Ok(if ours {
+                // A receipt of the same token is of the same plan, and was written when all was there;
+                // a delivery that was created again has another uid and other times in its own.
+                let receipt = self.outgoing.slot == Slot::Receipt;
+                let known = held.crc64.zip(crc64);
+                let same = held.bytes == bytes && known.is_none_or(|(theirs, ours)| theirs == ours);
+                Ok(if token && (receipt || same) {
                     Seen::Ours(held)
                 } else {
                     Seen::Another
@@ -256,7 +269,14 @@ impl Task<'_> {
     }
 }
 
+/// What was found, in place of what was meant: the same, but for a receipt.
 pub(super) fn landed(digest: ObjectDigest, held: HeldObject, landing: Landing) -> Landed {
+    let crc64 = held.crc64.unwrap_or(digest.crc64);
+    let digest = ObjectDigest {
+        bytes: held.bytes,
+        crc64,
+        ..digest
+    };
     Landed {
         digest,
         version_id: held.version_id,

@@ -7,12 +7,13 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
-//! | `object`, `parts`, `complete`, `put` | one object's state machine, and its steps |
+//! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `ledger`, `retry`, `progress`, `error` | what is kept, counted, shown and told |
 //! | `abort` | what a deletion gives up |
 
 mod abort;
+mod adopt;
 mod body;
 mod checksum;
 mod complete;

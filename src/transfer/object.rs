@@ -99,8 +99,7 @@ pub(super) async fn deliver(
         restarts: 0,
     };
     let mut step = match state {
-        ObjectState::Planned if task.fits_one_put() => Step::Landed(task.put().await?),
-        ObjectState::Planned => Step::Create,
+        ObjectState::Planned => task.begin().await?,
         ObjectState::Open { upload, started_at } => Step::Resume(Open { upload, started_at }),
         ObjectState::Completing {
             upload,

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, ObjectDigest};
-use crate::store::{ErrorClass, ReadBack, StoreError};
+use crate::store::{ErrorClass, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -18,11 +18,6 @@ enum Sent {
 }
 
 impl Task<'_> {
-    /// Whether one PutObject does: it fits a part, and we may look at what became of it.
-    pub(super) fn fits_one_put(&self) -> bool {
-        self.context.read_back == ReadBack::Granted && self.layout().count() == 1
-    }
-
     /// Reads, hashes and puts the object.
     pub(super) async fn put(&self) -> Result<Landed, TransferError> {
         loop {
@@ -61,7 +56,7 @@ impl Task<'_> {
             };
             let key = &self.outgoing.key;
             if error.is("PreconditionFailed") {
-                match self.look(&digest).await? {
+                match self.look_for(&digest).await? {
                     Seen::Ours(held) => {
                         let landing = match earlier {
                             Earlier::Answered => Landing::Adopted,
