@@ -68,6 +68,7 @@ async fn proved(bucket: &Bucket, caller: &Caller) -> Proof {
 fn verified(region: &str) -> Proof {
     Proof::Verified {
         region: region.parse().unwrap(),
+        dialect: Dialect::Crc64Nvme,
     }
 }
 

@@ -57,6 +57,7 @@ impl Case {
             md5: Md5Wanted::Yes,
             delimiter: Delimiter::NEWLINE,
             read_back,
+            if_exists: IfExists::Fail,
             backoff_limit: 3,
             retry: RetryPolicy {
                 base: Duration::from_millis(1),

@@ -37,7 +37,10 @@ const KEYS: [&str; 5] = ["1.csv", "2-001.csv", "2-002.csv", "2-003.csv", "2-004.
 async fn all_is_there_once(world: &World, name: &str, before: &[BTreeMap<String, usize>]) {
     let delivery = completes(world, name).await;
     let objects = delivered(&world.bucket, &delivery);
-    assert_eq!(objects.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), KEYS);
+    assert_eq!(
+        objects.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(),
+        KEYS
+    );
     assert_same(&joined(&world.bucket, &delivery), &source());
     assert_eq!(world.bucket.keys().len(), KEYS.len() + 1);
     nothing_internal_is_left(world, name).await;
@@ -45,11 +48,18 @@ async fn all_is_there_once(world: &World, name: &str, before: &[BTreeMap<String,
     let parts = succeeded(&world.bucket, "UploadPart");
     let keys = world.bucket.keys();
     for key in &keys {
-        assert_eq!(count(&world.bucket, "CompleteMultipartUpload", key), 1, "{key}");
+        assert_eq!(
+            count(&world.bucket, "CompleteMultipartUpload", key),
+            1,
+            "{key}"
+        );
         let needed = world.bucket.files()[key].len().div_ceil(PART).max(1);
         let sent = parts[key];
         // Each end may cost one more beginning of an object, and a finished one costs nothing.
-        assert!(sent >= needed && sent <= needed * (before.len() + 1), "{key}: {sent} parts");
+        assert!(
+            sent >= needed && sent <= needed * (before.len() + 1),
+            "{key}: {sent} parts"
+        );
         for seen in before.iter().filter_map(|seen| seen.get(key)) {
             assert_eq!(*seen, sent, "{key} was finished and is sent again");
         }
@@ -60,7 +70,9 @@ async fn all_is_there_once(world: &World, name: &str, before: &[BTreeMap<String,
 fn finished(world: &World) -> BTreeMap<String, usize> {
     let completed = succeeded(&world.bucket, "CompleteMultipartUpload");
     let parts = succeeded(&world.bucket, "UploadPart").into_iter();
-    parts.filter(|(key, _)| completed.contains_key(key)).collect()
+    parts
+        .filter(|(key, _)| completed.contains_key(key))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +82,10 @@ async fn killed_in_mid_delivery_it_ends_the_same() {
     objects_done(&world, "killed", 1).await;
     world.operator.kill9();
     let mut before = vec![finished(&world)];
-    assert!(!before[0].is_empty() && before[0].len() < KEYS.len(), "{before:?}");
+    assert!(
+        !before[0].is_empty() && before[0].len() < KEYS.len(),
+        "{before:?}"
+    );
 
     // Once more, while objects of many parts are under way.
     world.operator.restart();
@@ -91,8 +106,15 @@ async fn killed_while_it_plans_it_ends_the_same() {
     world.condition("obdest", "acme", "Ready", "True").await;
     deliver(&world, "killed", "*.csv", MORE);
     eventually(PATIENCE, "a ledger is there", async || {
-        let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
-        if ledgers.is_empty() { Err("none") } else { Ok(()) }
+        let ledgers = world
+            .namespace
+            .kubectl(&["get", "outboundledgers", "-o", "name"])
+            .ok();
+        if ledgers.is_empty() {
+            Err("none")
+        } else {
+            Ok(())
+        }
     })
     .await;
     world.operator.kill9();
@@ -125,10 +147,17 @@ async fn after_completion_a_new_operator_writes_nothing() {
     let done = world.get(KIND, "done");
     let of_delivery = |world: &World| {
         let requests = world.bucket.requests().into_iter();
-        requests.filter(|it| it.key.contains("/a-") || it.key.contains("done.info")).count()
+        requests
+            .filter(|it| it.key.contains("/a-") || it.key.contains("done.info"))
+            .count()
     };
     let requests = of_delivery(&world);
-    assert_eq!(world.operator.terminate().code(), Some(0), "{}", world.operator.log_tail());
+    assert_eq!(
+        world.operator.terminate().code(),
+        Some(0),
+        "{}",
+        world.operator.log_tail()
+    );
 
     world.operator.restart();
     // It has looked at all once it has served another.
