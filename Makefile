@@ -12,9 +12,10 @@ help: ## Lists the targets
 build: ## Builds the operator (target/debug/outbound-operator, the profile that tests and demo share)
 	$(CARGO) build --locked
 
+# Eight at a time on any machine: the whole-system tests mostly wait.
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked
 
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint

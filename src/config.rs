@@ -273,6 +273,20 @@ impl Config {
         Ok(())
     }
 
+    /// Keys that give what a later version's objects ask for: said at start, so that nobody takes them for at work.
+    pub fn unused(&self) -> impl Iterator<Item = &'static str> {
+        let roles = self.tenancy.iter().any(|rule| !rule.roles.is_empty());
+        let sources = self.tenancy.iter().any(|rule| !rule.sources.is_empty());
+        let sts = self.endpoints.sts.is_some();
+        let keys = [
+            ("tenancy[].roles", roles),
+            ("tenancy[].sources", sources),
+            ("endpoints.sts", sts),
+        ];
+        keys.into_iter()
+            .filter_map(|(key, is_set)| is_set.then_some(key))
+    }
+
     /// Bytes of part buffers over all deliveries.
     ///
     /// # Errors
@@ -331,6 +345,23 @@ mod tests {
         assert_eq!(config.part_size().unwrap(), 8 << 20);
         assert!(config.leader_election.enabled);
         assert_eq!(config.secrets, SecretsMode::Get);
+    }
+
+    #[test]
+    fn what_nothing_can_use_yet_is_named() {
+        let text = "{clusterId: a, tenancy: [{namespaces: [n], roles: [r]}], endpoints: {sts: 'https://sts.example'}}";
+        let config: Config = yaml::read(text).unwrap();
+        assert_eq!(
+            config.unused().collect::<Vec<_>>(),
+            ["tenancy[].roles", "endpoints.sts"]
+        );
+        assert_eq!(
+            yaml::read::<Config>("clusterId: a")
+                .unwrap()
+                .unused()
+                .count(),
+            0
+        );
     }
 
     #[test]

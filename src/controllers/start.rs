@@ -57,6 +57,12 @@ pub async fn run(
     client: Client,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    config.unused().for_each(|key| {
+        tracing::warn!(
+            key,
+            "the configuration gives what no object can ask for yet"
+        )
+    });
     let namespaces = config.watch.namespaces.clone();
     let shared = share(config, client).await?;
     let watches = if namespaces.is_empty() {

@@ -5,6 +5,7 @@ use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
 use super::context::{Refused, unless_stopped};
 use super::error::TransferError;
+use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
 use crate::plan::{ByteRange, ObjectDigest};
 use crate::store::{Bucket, ConditionalWrite, Dialect, HeldObject, ReadBack};
@@ -45,14 +46,20 @@ impl Task<'_> {
             Glance::Nothing | Glance::Hidden => return Ok(Step::Begin),
         };
         let comparable = self.has_token(&held) || self.may_skip(&held);
-        if held.bytes != self.outgoing.len || !comparable {
+        let same_length = held.bytes == self.outgoing.len || self.is_receipt(&held);
+        if !comparable || !same_length {
             return Err(self.exists());
         }
         let digest = self.read_through().await?;
-        if self.is_ours(&held, &digest) {
-            Ok(Step::Landed(landed(digest, held, Landing::Adopted)))
-        } else {
-            Err(self.exists())
+        match held.crc64 {
+            _ if self.is_ours(&held, &digest) => {
+                Ok(Step::Landed(landed(digest, held, Landing::Adopted)))
+            }
+            Some(theirs) if self.has_token(&held) => {
+                let (key, ours) = (self.outgoing.key.clone(), digest.crc64);
+                Err(TransferError::ChecksumMismatch { key, ours, theirs })
+            }
+            _ => Err(self.exists()),
         }
     }
 
@@ -99,7 +106,14 @@ impl Task<'_> {
             Some(crc) => crc == digest.crc64,
             None => self.has_token(held),
         };
-        crc && held.bytes == digest.bytes && (self.has_token(held) || self.may_skip(held))
+        let same = crc && held.bytes == digest.bytes;
+        self.is_receipt(held) || same && (self.has_token(held) || self.may_skip(held))
+    }
+
+    /// A receipt of the same token is of the same plan, and was written when all was there; a delivery
+    /// that was created again has another uid and other times in its own.
+    fn is_receipt(&self, held: &HeldObject) -> bool {
+        self.outgoing.slot == Slot::Receipt && self.has_token(held)
     }
 
     fn has_token(&self, held: &HeldObject) -> bool {
@@ -146,7 +160,14 @@ impl Task<'_> {
     }
 }
 
+/// What was found, in place of what was meant: the same, but for a receipt.
 pub(super) fn landed(digest: ObjectDigest, held: HeldObject, landing: Landing) -> Landed {
+    let crc64 = held.crc64.unwrap_or(digest.crc64);
+    let digest = ObjectDigest {
+        bytes: held.bytes,
+        crc64,
+        ..digest
+    };
     Landed {
         digest,
         version_id: held.version_id,

@@ -38,6 +38,13 @@ impl Crc {
     }
 }
 
+/// The CRC64NVME of bytes that are all in memory.
+pub(super) fn crc64(bytes: &[u8]) -> Crc64 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.finish()
+}
+
 /// A checksum that grows at its end by pieces whose own checksums are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Combined {

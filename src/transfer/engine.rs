@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
-use super::checksum::Md5Wanted;
+use super::checksum::{Md5Wanted, crc64};
 use super::context::{Context, Outgoing, Resources, unless_stopped};
 use super::error::TransferError;
 use super::learned::Learned;
@@ -273,7 +273,9 @@ impl Run {
         });
         let meter = Arc::new(ObjectMeter::new(None));
         let landed = deliver(&self.context, &outgoing, meter, state).await?;
-        if landed.landing == Landing::Sent {
+        // The receipt that is there may be one of an earlier uid: that one isn't to be written again.
+        let is_this = landed.digest.crc64 == crc64(&bytes);
+        if landed.landing == Landing::Sent && is_this {
             probe(&self.context, &outgoing, &bytes).await;
         }
         Ok(landed)
