@@ -585,3 +585,6 @@ async fn a_source_that_hangs_blocks_only_its_own_delivery() {
     assert!(matches!(ended, Err(TransferError::Stopped)), "{ended:?}");
     drop(release);
 }
+
+#[path = "dialect_tests.rs"]
+mod dialects;
