@@ -25,3 +25,13 @@ pub mod source;
 pub mod store;
 pub mod transfer;
 pub mod yaml;
+
+#[cfg(test)]
+#[path = "../tests/support/dialects.rs"]
+#[allow(
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests outside of the crate"
+)]
+pub(crate) mod dialects;

@@ -70,7 +70,7 @@ pub struct OutboundDeliverySpec {
     #[schemars(length(max = 40), extend("format" = "date-time"))]
     pub logical_time: Option<String>,
 
-    /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
+    /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_exists: Option<IfExists>,
 
@@ -198,11 +198,13 @@ pub enum Format {
     Lines,
 }
 
-/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
+/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IfExists {
     /// The delivery fails.
     Fail,
+    /// One with the same content is taken for delivered.
+    Skip,
 }
 
 /// The receipt's key and content.

@@ -1,38 +1,136 @@
-//! Looks before it sends, where we may: what is there with our token is read here once more and not
-//! sent again, and somebody else's object is seen before a terabyte is on its way.
+//! Looks at a key before, or instead of, writing it: what is there and ours isn't sent again, what is
+//! somebody else's isn't touched.
 
 use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
-use super::complete::{Seen, landed};
-use super::context::unless_stopped;
+use super::context::{Refused, unless_stopped};
 use super::error::TransferError;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
 use crate::plan::{ByteRange, ObjectDigest};
-use crate::store::{HeldObject, ReadBack};
+use crate::store::{Bucket, ConditionalWrite, Dialect, HeldObject, ReadBack};
+
+/// What to do with an object that is there already and that isn't this delivery's by its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// The delivery fails.
+    #[default]
+    Fail,
+    /// One of the same size and CRC64NVME is taken for delivered; any other fails the delivery. Needs
+    /// read-back.
+    Skip,
+}
+
+/// What a look at a key shows, once we know what should be there.
+pub(super) enum Seen {
+    /// Ours, or as good as ours.
+    Ours(HeldObject),
+    Another,
+    Nothing,
+    /// We may not look.
+    Hidden,
+}
+
+/// What a HEAD answers.
+enum Glance {
+    Object(HeldObject),
+    Nothing,
+    Hidden,
+}
 
 impl Task<'_> {
-    /// The first step of an object that nothing was sent of.
-    pub(super) async fn begin(&self) -> Result<Step, TransferError> {
-        if self.context.read_back == ReadBack::WriteOnly {
-            return Ok(Step::Create);
+    /// Before the first byte of an object is sent: adopts what is there, where we may look.
+    pub(super) async fn look_first(&self) -> Result<Step, TransferError> {
+        let held = match self.glance().await? {
+            Glance::Object(held) => held,
+            Glance::Nothing | Glance::Hidden => return Ok(Step::Begin),
+        };
+        let comparable = self.has_token(&held) || self.may_skip(&held);
+        let same_length = held.bytes == self.outgoing.len || self.is_receipt(&held);
+        if !comparable || !same_length {
+            return Err(self.exists());
         }
-        match self.look(self.outgoing.len, None).await? {
-            Seen::Ours(held) => self.adopt(held).await.map(Step::Landed),
-            Seen::Another => Err(self.exists()),
-            Seen::Nothing | Seen::Hidden if self.layout().count() == 1 => {
-                self.put().await.map(Step::Landed)
+        let digest = self.read_through().await?;
+        match held.crc64 {
+            _ if self.is_ours(&held, &digest) => {
+                Ok(Step::Landed(landed(digest, held, Landing::Adopted)))
             }
-            Seen::Nothing | Seen::Hidden => Ok(Step::Create),
+            Some(theirs) if self.has_token(&held) => {
+                let (key, ours) = (self.outgoing.key.clone(), digest.crc64);
+                Err(TransferError::ChecksumMismatch { key, ours, theirs })
+            }
+            _ => Err(self.exists()),
         }
     }
 
-    /// Computes what the receipt says of an object that is there.
-    async fn adopt(&self, held: HeldObject) -> Result<Landed, TransferError> {
-        let digest = loop {
+    /// Looks at the key, where we may.
+    pub(super) async fn look(&self, digest: &ObjectDigest) -> Result<Seen, TransferError> {
+        Ok(match self.glance().await? {
+            Glance::Object(held) if self.is_ours(&held, digest) => Seen::Ours(held),
+            Glance::Object(_) => Seen::Another,
+            Glance::Nothing => Seen::Nothing,
+            Glance::Hidden => Seen::Hidden,
+        })
+    }
+
+    /// Whether the key must be looked at before it is written, because the store may not honour the
+    /// condition that nothing is there. Best effort: somebody may write it in between.
+    pub(super) fn must_look(&self) -> bool {
+        let condition = self.context.bucket().capabilities().conditional_write;
+        self.context.read_back == ReadBack::Granted && condition != ConditionalWrite::Honoured
+    }
+
+    pub(super) fn exists(&self) -> TransferError {
+        TransferError::ObjectExists {
+            key: self.outgoing.key.clone(),
+        }
+    }
+
+    async fn glance(&self) -> Result<Glance, TransferError> {
+        if self.context.read_back == ReadBack::WriteOnly {
+            return Ok(Glance::Hidden);
+        }
+        let key = &self.outgoing.key;
+        let head = |bucket: Bucket| async move { bucket.head(key).await };
+        match self.context.call(key, self.stop(), head).await {
+            Ok(None) => Ok(Glance::Nothing),
+            Ok(Some(held)) => Ok(Glance::Object(held)),
+            // Without the right to list, 403 is also what a missing object answers.
+            Err(Refused::Store(_)) => Ok(Glance::Hidden),
+            Err(Refused::Ended(error)) => Err(error),
+        }
+    }
+
+    fn is_ours(&self, held: &HeldObject, digest: &ObjectDigest) -> bool {
+        let crc = match held.crc64 {
+            Some(crc) => crc == digest.crc64,
+            None => self.has_token(held),
+        };
+        let same = crc && held.bytes == digest.bytes;
+        self.is_receipt(held) || same && (self.has_token(held) || self.may_skip(held))
+    }
+
+    /// A receipt of the same token is of the same plan, and was written when all was there; a delivery
+    /// that was created again has another uid and other times in its own.
+    fn is_receipt(&self, held: &HeldObject) -> bool {
+        self.outgoing.slot == Slot::Receipt && self.has_token(held)
+    }
+
+    fn has_token(&self, held: &HeldObject) -> bool {
+        held.token.as_deref() == Some(self.context.token.as_str())
+    }
+
+    /// Whether the same content is enough, and the store says enough of it.
+    fn may_skip(&self, held: &HeldObject) -> bool {
+        self.context.if_exists == IfExists::Skip && held.crc64.is_some()
+    }
+
+    /// Reads and hashes the object, and sends nothing.
+    async fn read_through(&self) -> Result<ObjectDigest, TransferError> {
+        loop {
             let seen = self.context.attempts.begin();
-            match self.digest().await {
-                Ok(digest) => break digest,
+            match self.try_read_through().await {
+                Ok(digest) => return Ok(digest),
                 Err(ReadFault::Ended(error)) => return Err(error),
                 Err(ReadFault::Source(fault)) => {
                     let key = &self.outgoing.key;
@@ -41,29 +139,38 @@ impl Task<'_> {
                         .await?;
                 }
             }
-        };
-        match held.crc64 {
-            Some(theirs) if theirs != digest.crc64 && self.outgoing.slot != Slot::Receipt => {
-                let (key, ours) = (self.outgoing.key.clone(), digest.crc64);
-                Err(TransferError::ChecksumMismatch { key, ours, theirs })
-            }
-            _ => Ok(landed(digest, held, Landing::Adopted)),
         }
     }
 
-    async fn digest(&self) -> Result<ObjectDigest, ReadFault> {
-        let reader = self.context.reader(self.outgoing, self.stop()).await??;
+    async fn try_read_through(&self) -> Result<ObjectDigest, ReadFault> {
+        let (context, stop) = (self.context, self.stop());
+        let reader = context.reader(self.outgoing, Dialect::Crc64Nvme, stop);
+        let reader = reader.await??;
         let mut whole = Combined::new();
         for part in self.layout().parts() {
-            let offset = self.outgoing.offset + part.range.offset;
             let range = ByteRange {
-                offset,
+                offset: self.outgoing.offset + part.range.offset,
                 ..part.range
             };
-            let piece = Piece::hash(self.context, &reader, range, self.stop()).await?;
-            whole.append(piece.crc(), piece.len());
+            let piece = Piece::hash(context, &reader, range, stop).await?;
+            whole.append(piece.crc(), range.len);
         }
-        let counted = unless_stopped(self.stop(), reader.finish()).await??;
+        let counted = unless_stopped(stop, reader.finish()).await??;
         Ok(counted.digest(whole))
+    }
+}
+
+/// What was found, in place of what was meant: the same, but for a receipt.
+pub(super) fn landed(digest: ObjectDigest, held: HeldObject, landing: Landing) -> Landed {
+    let crc64 = held.crc64.unwrap_or(digest.crc64);
+    let digest = ObjectDigest {
+        bytes: held.bytes,
+        crc64,
+        ..digest
+    };
+    Landed {
+        digest,
+        version_id: held.version_id,
+        landing,
     }
 }

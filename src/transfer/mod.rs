@@ -9,7 +9,7 @@
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
-//! | `ledger`, `retry`, `progress`, `error` | what is kept, counted, shown and told |
+//! | `ledger`, `retry`, `progress`, `error`, `learned` | what is kept, counted, shown, told and found out |
 //! | `abort` | what a deletion gives up |
 
 mod abort;
@@ -20,10 +20,12 @@ mod complete;
 mod context;
 mod engine;
 mod error;
+mod learned;
 mod ledger;
 mod memory;
 mod object;
 mod parts;
+mod probe;
 mod progress;
 mod put;
 mod reader;
@@ -38,6 +40,7 @@ mod testkit;
 mod tests;
 
 pub use abort::{LeftOpen, abort_open};
+pub use adopt::IfExists;
 pub use checksum::Md5Wanted;
 pub use context::Resources;
 pub use engine::{Delivered, DeliveredObject, Job, run};

@@ -1,15 +1,15 @@
 //! A small object in one request, where a lost answer can be settled by looking: read-back only.
 
+use super::adopt::{Seen, landed};
 use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
-use super::complete::{Seen, landed};
 use super::error::TransferError;
-use super::object::{Earlier, Landed, Landing, Task};
+use super::object::{Earlier, Landed, Task};
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, ObjectDigest};
-use crate::store::{ErrorClass, StoreError};
+use crate::store::{ErrorClass, ReadBack, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -18,6 +18,11 @@ enum Sent {
 }
 
 impl Task<'_> {
+    /// Whether one PutObject does: it fits a part, and we may look at what became of it.
+    pub(super) fn fits_one_put(&self) -> bool {
+        self.context.read_back == ReadBack::Granted && self.layout().count() == 1
+    }
+
     /// Reads, hashes and puts the object.
     pub(super) async fn put(&self) -> Result<Landed, TransferError> {
         loop {
@@ -36,7 +41,10 @@ impl Task<'_> {
     }
 
     async fn try_put(&self) -> Result<Landed, ReadFault> {
-        let reader = self.context.reader(self.outgoing, self.stop()).await??;
+        let reader = self
+            .context
+            .reader(self.outgoing, self.dialect(), self.stop())
+            .await??;
         let range = ByteRange {
             offset: self.outgoing.offset,
             len: self.outgoing.len,
@@ -48,6 +56,13 @@ impl Task<'_> {
         let digest = counted.digest(whole);
         let mut earlier = Earlier::Answered;
         loop {
+            if self.must_look() {
+                match self.look(&digest).await? {
+                    Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
+                    Seen::Another => return Err(self.exists().into()),
+                    Seen::Nothing | Seen::Hidden => {}
+                }
+            }
             let seen = self.context.attempts.begin();
             let error = match self.send(&reader, &mut piece, &digest).await? {
                 Sent::Landed(landed) => return Ok(landed),
@@ -56,14 +71,8 @@ impl Task<'_> {
             };
             let key = &self.outgoing.key;
             if error.is("PreconditionFailed") {
-                match self.look_for(&digest).await? {
-                    Seen::Ours(held) => {
-                        let landing = match earlier {
-                            Earlier::Answered => Landing::Adopted,
-                            Earlier::MayHaveBeenApplied => Landing::Sent,
-                        };
-                        return Ok(landed(digest, held, landing));
-                    }
+                match self.look(&digest).await? {
+                    Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
                     Seen::Another => return Err(self.exists().into()),
                     // It was deleted between the two requests.
                     Seen::Nothing => {}
@@ -98,7 +107,7 @@ impl Task<'_> {
         let metadata = context.metadata(outgoing.content_type);
         let bucket = context.bucket();
         let sent = bucket
-            .put_object(&outgoing.key, &metadata, body, piece.crc())
+            .put_object(&outgoing.key, &metadata, body, piece.checksum())
             .await;
         drop(leave);
         Ok(match (sent, piece.take_fault()) {

@@ -57,6 +57,7 @@ impl Case {
             md5: Md5Wanted::Yes,
             delimiter: Delimiter::NEWLINE,
             read_back,
+            if_exists: IfExists::Fail,
             backoff_limit: 3,
             retry: RetryPolicy {
                 base: Duration::from_millis(1),
@@ -584,3 +585,6 @@ async fn a_source_that_hangs_blocks_only_its_own_delivery() {
     assert!(matches!(ended, Err(TransferError::Stopped)), "{ended:?}");
     drop(release);
 }
+
+#[path = "dialect_tests.rs"]
+mod dialects;

@@ -100,7 +100,7 @@ pub(crate) async fn reconcile(
             context.runs.stop(&uid);
             Ok(Action::await_change())
         }
-        Standing::Absent => match gate.may_begin() {
+        Standing::Absent => match gate.may_begin(delivery) {
             Ok(()) => begin(&context, delivery, gate).await,
             Err(verdict) => write(&context, delivery, None, &verdict).await,
         },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
 use super::resolve::{Resolved, learned_region, resolve};
@@ -16,8 +17,8 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Caller, GrantRequest, Proof, Refusal, bucket_policy, identity_policy, may_abort,
-    prove as prove_bucket,
+    Bucket, Caller, Capabilities, Dialect, GrantRequest, Proof, Refusal, bucket_policy,
+    identity_policy, may_abort, prove as prove_bucket,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -34,6 +35,7 @@ pub(super) async fn prove(
         question,
         secret_version: None,
         region: None,
+        capabilities: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
     let resolved = match resolve(
@@ -110,10 +112,15 @@ async fn with_connection(
         return;
     };
     outcome.finding = match proof {
-        Proof::Verified { region } => {
+        Proof::Verified { region, dialect } => {
             outcome.region = Some(region.as_str().to_owned());
             let bucket = connection.bucket.in_region(region);
-            context.buckets.publish(&uid, bucket);
+            let capabilities =
+                capabilities(context, destination, &outcome.question, &bucket, dialect);
+            outcome.capabilities = Some(capabilities);
+            context
+                .buckets
+                .publish(&uid, bucket.with_capabilities(capabilities));
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {
@@ -123,6 +130,32 @@ async fn with_connection(
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+}
+
+/// What is known of the store after a proof that found `dialect`.
+fn capabilities(
+    context: &Context,
+    destination: &OutboundDestination,
+    question: &Question,
+    bucket: &Bucket,
+    dialect: Dialect,
+) -> Capabilities {
+    let uid = destination.uid().unwrap_or_default();
+    let learned = context.memory.learned(&uid, question.generation);
+    let status = destination.status.as_ref();
+    let handled = status.and_then(|status| status.last_handled_request.as_ref());
+    let asked = if handled == question.request.as_ref() {
+        Asked::Periodically
+    } else {
+        Asked::Anew
+    };
+    let before = Capabilities::before_proof(bucket.target());
+    after_proof(
+        learned.or_else(|| known(destination)),
+        before,
+        dialect,
+        asked,
+    )
 }
 
 /// The store's words in the API's.
