@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, future};
-use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
+use kube::runtime::controller::{
+    Action, Config as ControllerConfig, Controller, Error as ControllerError,
+};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt as _};
@@ -221,8 +223,14 @@ async fn drive<K, F>(
             context,
         )
         .for_each(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a reconcile did not end well");
+            match ended {
+                Err(ControllerError::QueueError(error)) => tracing::warn!(
+                    %error,
+                    kind = %K::kind(&()),
+                    "the watch fails; is crds/ installed, and may the operator list and watch this kind?"
+                ),
+                Err(error) => tracing::debug!(%error, "a reconcile did not end well"),
+                Ok(_) => {}
             }
             future::ready(())
         })

@@ -376,7 +376,7 @@ async fn tell(
         name = delivery.name_any(),
         generation = delivery.metadata.generation,
         reason = ready.reason,
-        message = ready.message,
+        why = ready.message,
         "delivery"
     );
     events::publish(
