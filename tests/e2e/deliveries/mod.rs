@@ -4,14 +4,17 @@
 mod changed;
 mod happy;
 mod keys;
+mod leader;
 mod lifecycle;
 mod memory;
 mod receipts;
 mod refused;
 mod restart;
+mod shutdown;
 mod slow;
 mod sources;
 mod store;
+mod time;
 mod waiting;
 
 use std::collections::BTreeMap;
