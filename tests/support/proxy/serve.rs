@@ -179,13 +179,19 @@ impl Exchange {
         }
     }
 
-    /// Has the operator killed; its connections are dead then.
+    /// Has the operator killed; its connections are dead then, this one too.
     async fn kill(&self) -> io::Result<Response<Body>> {
-        let (killed, wait) = oneshot::channel();
-        let _ = self.shared.kills.send(killed);
-        let _ = wait.await;
-        self.shared
-            .update(self.place, |record| record.answered = Some(Instant::now()));
+        let exchange = self.clone();
+        let killing = tokio::spawn(async move {
+            let (killed, wait) = oneshot::channel();
+            let _ = exchange.shared.kills.send(killed);
+            let _ = wait.await;
+            let dead = Some(Instant::now());
+            exchange
+                .shared
+                .update(exchange.place, |record| record.answered = dead);
+        });
+        let _ = killing.await;
         Err(cut("the operator is dead"))
     }
 
