@@ -298,10 +298,19 @@ fn is_excused(evidence: &Evidence, upload: &str, create: &Record) -> bool {
     ) {
         return true;
     }
+    // The fault was to say that it is gone: who believes that leaves it.
+    let gone = |r: &Record| {
+        r.fault == Some(Deed::Answer(404)) && parameter(&r.query, "uploadId") == Some(upload)
+    };
+    if evidence.store.iter().any(gone) {
+        return true;
+    }
     let known = recorded(evidence, upload);
     let kills = evidence.store.iter().chain(&evidence.cluster);
     let mut kills = kills.filter(|r| r.fault.as_ref().is_some_and(Deed::kills));
-    if kills.any(|kill| kill.begun > create.begun && known.is_none_or(|known| known > kill.begun)) {
+    if kills.any(|kill| {
+        kill.answered > Some(create.begun) && known.is_none_or(|known| known > kill.begun)
+    }) {
         return true;
     }
     // A refused Abort is named, and never repeated into more orphans.

@@ -226,7 +226,7 @@ impl Stage {
             .is_some_and(|list| !list.is_empty());
         match (plan.end().0, plan.workload) {
             (End::Deleted, _) => false,
-            (_, Workload::Redirected) => is("Stalled"),
+            (_, Workload::Redirected) if is("Stalled") => true,
             _ if is("Failed") => !held,
             _ if is("Complete") => {
                 let ledgers = self.ledgers.list(&ListParams::default()).await;

@@ -38,7 +38,7 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// The body of a request to Kubernetes, the answer to a CreateMultipartUpload: what checkers read.
     pub(crate) text: String,
-    /// When it came in, and when the server had answered.
+    /// When it came in, and when the server had answered; where the operator was killed: when it was dead.
     pub(crate) begun: Instant,
     pub(crate) answered: Option<Instant>,
     /// The server's own status; none when it never saw the request or gave no answer.

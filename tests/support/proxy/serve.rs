@@ -36,7 +36,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let (shared, behind) = (shared.clone(), behind.clone());
-                async move { handle(&shared, &behind, request).await }
+                handle(shared, behind, request)
             });
             // An error of the service is how a connection is cut.
             let _ = http1::Builder::new()
@@ -52,8 +52,8 @@ fn cut(why: &str) -> io::Error {
 }
 
 async fn handle(
-    shared: &Shared,
-    behind: &Behind,
+    shared: Arc<Shared>,
+    behind: Behind,
     request: Request<Incoming>,
 ) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
@@ -114,15 +114,16 @@ fn half(bytes: Bytes) -> Body {
     StreamBody::new(stream).boxed_unsync()
 }
 
-struct Exchange<'a> {
-    shared: &'a Shared,
-    behind: &'a Behind,
+#[derive(Clone)]
+struct Exchange {
+    shared: Arc<Shared>,
+    behind: Behind,
     kind: Kind,
     place: usize,
     kubernetes: bool,
 }
 
-impl Exchange<'_> {
+impl Exchange {
     async fn spoil(
         &self,
         deed: Deed,
@@ -144,7 +145,6 @@ impl Exchange<'_> {
             Deed::ResetRequest => {
                 // The head promises the whole length.
                 let _ = self.forward(parts, half(body)).await;
-                *self.behind.lock().await = None;
                 Err(cut("reset in mid-body"))
             }
             Deed::ResetAnswer => {
@@ -179,15 +179,23 @@ impl Exchange<'_> {
         }
     }
 
-    /// Has the operator killed; its connections are dead then.
+    /// Has the operator killed; its connections are dead then, this one too.
     async fn kill(&self) -> io::Result<Response<Body>> {
-        let (killed, wait) = oneshot::channel();
-        let _ = self.shared.kills.send(killed);
-        let _ = wait.await;
+        let exchange = self.clone();
+        let killing = tokio::spawn(async move {
+            let (killed, wait) = oneshot::channel();
+            let _ = exchange.shared.kills.send(killed);
+            let _ = wait.await;
+            let dead = Some(Instant::now());
+            exchange
+                .shared
+                .update(exchange.place, |record| record.answered = dead);
+        });
+        let _ = killing.await;
         Err(cut("the operator is dead"))
     }
 
-    /// To the server and back. An answer that is read to its end (all but a watch's) comes back whole.
+    /// To the server and back, to the end even when the client is gone meanwhile: what the server did is recorded.
     async fn forward(&self, parts: http::request::Parts, body: Body) -> io::Result<Response<Body>> {
         let mut request = Request::from_parts(parts, body);
         if self.kubernetes {
@@ -196,6 +204,13 @@ impl Exchange<'_> {
                 .headers_mut()
                 .insert("host", host.map_err(io::Error::other)?);
         }
+        let exchange = self.clone();
+        let answer = tokio::spawn(async move { exchange.exchange(request).await });
+        answer.await.map_err(io::Error::other)?
+    }
+
+    /// An answer that is read to its end (all but a watch's) comes back whole.
+    async fn exchange(&self, request: Request<Body>) -> io::Result<Response<Body>> {
         let mut behind = self.behind.lock().await;
         let kept = match behind.take() {
             Some(mut sender) => sender.ready().await.is_ok().then_some(sender),
@@ -205,20 +220,15 @@ impl Exchange<'_> {
             Some(sender) => sender,
             None => self.shared.upstream.connect().await?,
         };
-        let answer = sender
-            .send_request(request)
-            .await
-            .map_err(io::Error::other)?;
+        let answer = sender.send_request(request).await;
         *behind = Some(sender);
         drop(behind);
-        let (head, body) = answer.into_parts();
+        let (head, body) = answer.map_err(io::Error::other)?.into_parts();
         let status = head.status.as_u16();
         if matches!(self.kind, Kind::WatchDeliveries | Kind::WatchDestinations) {
             self.answered(status, None);
-            return Ok(Response::from_parts(
-                head,
-                body.map_err(io::Error::other).boxed_unsync(),
-            ));
+            let body = body.map_err(io::Error::other).boxed_unsync();
+            return Ok(Response::from_parts(head, body));
         }
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         self.answered(status, self.kind.creates_upload().then_some(&body));
