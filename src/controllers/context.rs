@@ -9,6 +9,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
 
 use super::buckets::Buckets;
 use super::delivery::{Cleanups, KnownLedgers, Runs};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Context {
     pub(crate) shared: Shared,
     pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
+    /// Cancelled once the first list of destinations is in.
+    pub(crate) destinations_listed: CancellationToken,
     /// The Secrets' versions, where they are watched.
     pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
     pub(crate) memory: Memory,
@@ -57,6 +60,28 @@ impl std::ops::Deref for Context {
 }
 
 impl Context {
+    /// What the reconciles of one watch may use; nothing runs yet and nothing is remembered.
+    pub(crate) fn new(
+        shared: Shared,
+        destinations: Store<DeserializeGuard<OutboundDestination>>,
+        secrets: Option<Store<PartialObjectMeta<Secret>>>,
+        proofs: Proofs,
+        (runs, cleanups): (Runs, Cleanups),
+    ) -> Self {
+        Self {
+            shared,
+            destinations,
+            destinations_listed: CancellationToken::new(),
+            secrets,
+            memory: Memory::default(),
+            buckets: Buckets::default(),
+            proofs,
+            runs,
+            cleanups,
+            ledgers: KnownLedgers::default(),
+        }
+    }
+
     /// The destination of that name, as the watch last saw it.
     pub(crate) fn destination(
         &self,

@@ -14,10 +14,9 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
-use super::delivery::{self, Cleanups, Guarded, KnownLedgers, Runs};
-use super::destination::{self, Memory, Proofs};
+use super::delivery::{self, Cleanups, Guarded, Runs};
+use super::destination::{self, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
@@ -126,30 +125,29 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
-    let (memory, buckets) = (Memory::default(), Buckets::default());
     let changed = watcher(
         api::<GuardedDestination>(&shared.client, namespace),
         watcher::Config::default(),
     );
-    let context = Context {
+    let context = Context::new(
         shared,
-        destinations: destinations.clone(),
+        destinations.clone(),
         secrets,
-        memory,
-        buckets,
         proofs,
-        runs,
-        cleanups,
-        ledgers: KnownLedgers::default(),
-    };
+        (runs, cleanups),
+    );
     let context = Arc::new(context);
     let waiting = deliveries.clone();
 
-    let destination_stream = filtered(destination_writer, destination_events);
+    let destination_stream = filtered(
+        destination_writer,
+        destination_events,
+        context.destinations_listed.clone(),
+    );
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events);
+    let delivery_stream = filtered(delivery_writer, delivery_events, CancellationToken::new());
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
         .watches_stream(changed.touched_objects(), move |changed| {
             addressees(&waiting, &changed)

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, future};
+use futures::{StreamExt as _, TryStreamExt as _, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -11,6 +11,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::context::Shared;
 use super::delivery::{self, Guarded};
@@ -62,10 +63,14 @@ where
 }
 
 /// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
-/// that we wrote ourselves wakes nobody.
+/// that we wrote ourselves wakes nobody. Cancels `listed` once the first list is in the cache.
+///
+/// `listed` stands for the cache's own `wait_until_ready`, which wakes only the last of several that wait (kube 5.0):
+/// the controller is one, and a reconcile that waited too would wait forever.
 pub(super) fn filtered<K>(
     writer: reflector::store::Writer<K>,
     events: Events<K>,
+    listed: CancellationToken,
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
@@ -73,6 +78,11 @@ where
     events
         .default_backoff()
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                listed.cancel();
+            }
+        })
         .applied_objects()
         .predicate_filter(
             predicates::generation

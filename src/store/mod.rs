@@ -18,6 +18,7 @@ mod target;
 #[cfg(test)]
 mod testserver;
 mod types;
+mod uploads;
 mod watch;
 
 pub use access::{Caller, Proof, RegionSource, prove};
@@ -35,3 +36,4 @@ pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };
+pub use uploads::OpenUpload;

@@ -7,6 +7,8 @@ mod finalizer;
 mod gate;
 mod judge;
 mod known;
+mod notices;
+mod orphans;
 mod outcome;
 mod planning;
 mod prepare;
@@ -65,9 +67,7 @@ pub(crate) async fn reconcile(
         }
     };
     // Before the first list is in, a destination that is there would be told to be missing.
-    if context.destinations.wait_until_ready().await.is_err() {
-        return Ok(Action::await_change());
-    }
+    context.destinations_listed.cancelled().await;
     let uid = delivery.uid().unwrap_or_default();
     if delivery.metadata.deletion_timestamp.is_some() {
         return cleanup::reconcile(&context, delivery).await;

@@ -27,7 +27,9 @@ fn elected(config: OperatorConfig) -> OperatorConfig {
     let document: Value = serde_json::from_str(&config.render()).unwrap();
     let namespace = &document["watch"]["namespaces"][0];
     let lease = json!({"enabled": true, "leaseName": "operator", "namespace": namespace});
-    config.with("leaderElection", lease).with("transfer.maxConcurrentParts", 2)
+    config
+        .with("leaderElection", lease)
+        .with("transfer.maxConcurrentParts", 2)
 }
 
 /// Two operators, the first of which leads, and a large delivery that it is in the middle of.
@@ -35,7 +37,11 @@ async fn in_mid_upload(topic: &str) -> (World, Operator, Wire) {
     let first = |config| elected(config).environment("HOSTNAME", "first");
     let (world, wire) = slow::world(topic, SLOW, first).await;
     leads(&world, "first").await;
-    let second = world.operator.config().clone().environment("HOSTNAME", "second");
+    let second = world
+        .operator
+        .config()
+        .clone()
+        .environment("HOSTNAME", "second");
     let second = Operator::start(second);
     world.file("2.csv", large_table(2, LARGE));
     world.cross_account_destination("acme", "").await;
@@ -67,8 +73,16 @@ async fn all_is_there(world: &World) -> usize {
     nothing_internal_is_left(world, "handed").await;
     assert_eq!(world.bucket.keys(), [KEY, "audience/handed.info"]);
     for key in world.bucket.keys() {
-        assert_eq!(count(&world.bucket, "CreateMultipartUpload", &key), 1, "{key}");
-        assert_eq!(count(&world.bucket, "CompleteMultipartUpload", &key), 1, "{key}");
+        assert_eq!(
+            count(&world.bucket, "CreateMultipartUpload", &key),
+            1,
+            "{key}"
+        );
+        assert_eq!(
+            count(&world.bucket, "CompleteMultipartUpload", &key),
+            1,
+            "{key}"
+        );
     }
     count(&world.bucket, "UploadPart", KEY)
 }
@@ -81,7 +95,11 @@ async fn a_leader_that_is_told_to_end_hands_over_at_once_and_in_mid_upload() {
     assert_eq!(status.code(), Some(0), "{}", world.operator.log_tail());
     leads(&world, "second").await;
     let took = ended.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}\n{}", second.log_tail());
+    assert!(
+        took < Duration::from_secs(2),
+        "{took:?}\n{}",
+        second.log_tail()
+    );
     wire.speed(None);
     assert_eq!(all_is_there(&world).await, 8, "no part was sent twice");
     drop(second);
@@ -96,10 +114,17 @@ async fn a_leader_that_is_killed_is_followed_once_its_lease_is_over() {
     let took = killed.elapsed();
     // Its last renewal was up to two seconds before.
     assert!(took > LEASE - Duration::from_secs(3), "{took:?}");
-    assert!(took < LEASE + Duration::from_secs(5), "{took:?}\n{}", second.log_tail());
+    assert!(
+        took < LEASE + Duration::from_secs(5),
+        "{took:?}\n{}",
+        second.log_tail()
+    );
     wire.speed(None);
     let sent = all_is_there(&world).await;
-    assert!((8..=10).contains(&sent), "{sent} parts: only those in flight are sent again");
+    assert!(
+        (8..=10).contains(&sent),
+        "{sent} parts: only those in flight are sent again"
+    );
     drop(second);
 }
 
@@ -122,10 +147,18 @@ async fn a_leader_that_stood_still_past_its_lease_ends_and_spoils_nothing() {
     world.operator.signal("CONT");
     let woken = Instant::now();
     until("the first has ended", || world.operator.ended().is_some()).await;
-    assert!(woken.elapsed() < Duration::from_secs(3), "{:?}", woken.elapsed());
+    assert!(
+        woken.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        woken.elapsed()
+    );
     assert_eq!(world.operator.ended().unwrap().code(), Some(1));
     let log = world.operator.log();
-    assert!(log.contains("the Lease could not be renewed"), "{}", world.operator.log_tail());
+    assert!(
+        log.contains("the Lease could not be renewed"),
+        "{}",
+        world.operator.log_tail()
+    );
     assert_eq!(holder(&world), "second");
 
     wire.speed(None);

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::slow::{self, Wire, half_done};
-use super::{assert_same, completes, count, deliver, joined, large_table, nothing_internal_is_left};
+use super::{
+    assert_same, completes, count, deliver, joined, large_table, nothing_internal_is_left,
+};
 use crate::support::wait::until;
 use crate::support::{OperatorConfig, World};
 
@@ -39,20 +41,33 @@ async fn a_hung_store_does_not_keep_it_from_ending_well() {
     assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
     nothing_internal_is_left(&world, "ended").await;
     let sent = count(&world.bucket, "UploadPart", "audience/2.csv");
-    assert!((8..=10).contains(&sent), "{sent} parts: only those in flight are sent again");
-    assert_eq!(count(&world.bucket, "CreateMultipartUpload", "audience/2.csv"), 1);
+    assert!(
+        (8..=10).contains(&sent),
+        "{sent} parts: only those in flight are sent again"
+    );
+    assert_eq!(
+        count(&world.bucket, "CreateMultipartUpload", "audience/2.csv"),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_it_at_once() {
     let (mut world, wire) = hangs("shutdown-twice").await;
     world.operator.signal("TERM");
-    until("it heard", || world.operator.log().contains("finishing what is in flight")).await;
+    until("it heard", || {
+        world.operator.log().contains("finishing what is in flight")
+    })
+    .await;
     assert!(world.operator.ended().is_none());
     let told = Instant::now();
     world.operator.signal("TERM");
     until("it has ended", || world.operator.ended().is_some()).await;
-    assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        told.elapsed()
+    );
     assert_eq!(world.operator.ended().unwrap().code(), Some(1));
 
     wire.speed(None);
