@@ -60,6 +60,29 @@ impl std::ops::Deref for Context {
 }
 
 impl Context {
+    /// What the reconciles of one watch may use; nothing runs yet and nothing is remembered.
+    pub(crate) fn new(
+        shared: Shared,
+        destinations: Store<DeserializeGuard<OutboundDestination>>,
+        destinations_listed: watch::Receiver<bool>,
+        secrets: Option<Store<PartialObjectMeta<Secret>>>,
+        proofs: Proofs,
+        (runs, cleanups): (Runs, Cleanups),
+    ) -> Self {
+        Self {
+            shared,
+            destinations,
+            destinations_listed,
+            secrets,
+            memory: Memory::default(),
+            buckets: Buckets::default(),
+            proofs,
+            runs,
+            cleanups,
+            ledgers: KnownLedgers::default(),
+        }
+    }
+
     /// The destination of that name, as the watch last saw it.
     pub(crate) fn destination(
         &self,

@@ -15,10 +15,9 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
-use super::delivery::{self, Cleanups, Guarded, KnownLedgers, Runs};
-use super::destination::{self, Memory, Proofs};
+use super::delivery::{self, Cleanups, Guarded, Runs};
+use super::destination::{self, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
@@ -133,20 +132,15 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
-    let (memory, buckets) = (Memory::default(), Buckets::default());
     let (destination_news, tell) = destination_news(deliveries.clone());
-    let context = Context {
+    let context = Context::new(
         shared,
-        destinations: destinations.clone(),
-        destinations_listed: destination_news.listed,
+        destinations.clone(),
+        destination_news.listed,
         secrets,
-        memory,
-        buckets,
         proofs,
-        runs,
-        cleanups,
-        ledgers: KnownLedgers::default(),
-    };
+        (runs, cleanups),
+    );
     let context = Arc::new(context);
 
     let destination_stream = filtered(destination_writer, destination_events, tell);

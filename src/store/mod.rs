@@ -19,6 +19,7 @@ mod target;
 #[cfg(test)]
 mod testserver;
 mod types;
+mod uploads;
 mod watch;
 
 pub use access::{Caller, Proof, RegionSource, may_abort, prove};
@@ -37,3 +38,4 @@ pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };
+pub use uploads::OpenUpload;

@@ -46,7 +46,6 @@ pub async fn abort_open(
     bucket: &Bucket,
     within: Duration,
 ) -> Vec<LeftOpen> {
-    let deadline = Instant::now() + within;
     // Owned, or the future couldn't be proved Send.
     let open: Vec<_> = states
         .iter()
@@ -54,6 +53,17 @@ pub async fn abort_open(
             Some((key_of(plan, *slot)?.clone(), state.open_upload()?.clone()))
         })
         .collect();
+    abort_uploads(open, bucket, within).await
+}
+
+/// Aborts these uploads. One that is gone already is fine. Returns, after `within` at the latest, those that had to
+/// stay.
+pub async fn abort_uploads(
+    open: Vec<(ObjectKey, UploadId)>,
+    bucket: &Bucket,
+    within: Duration,
+) -> Vec<LeftOpen> {
+    let deadline = Instant::now() + within;
     let aborts = open.into_iter().map(|(key, upload)| async move {
         let why = abort(bucket, &key, &upload, deadline).await.err()?;
         Some(LeftOpen { key, upload, why })

@@ -10,7 +10,9 @@ use super::checksum::Md5Wanted;
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
+use super::limits::{DestinationLimit, DestinationLimits, Leave};
 use super::memory::MemoryPool;
+use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
@@ -24,6 +26,8 @@ pub struct Resources {
     memory: MemoryPool,
     slots: Arc<Semaphore>,
     concurrent: u32,
+    limits: DestinationLimits,
+    destination: DestinationLimit,
 }
 
 impl Resources {
@@ -38,7 +42,23 @@ impl Resources {
             memory,
             slots,
             concurrent,
+            limits: DestinationLimits::default(),
+            destination: DestinationLimit::new(concurrent),
         }
+    }
+
+    /// The same, for deliveries to the destination `name`: they share how many parts it bears, which is fewer once
+    /// it asks for fewer, and other destinations don't feel it.
+    #[must_use]
+    pub fn for_destination(&self, name: &str) -> Self {
+        Self {
+            destination: self.limits.of(name, self.concurrent),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn destination(&self) -> &DestinationLimit {
+        &self.destination
     }
 
     /// The memory that they share.
@@ -60,6 +80,7 @@ pub(super) struct Context {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) resources: Resources,
     pub(super) attempts: Attempts,
+    pub(super) meter: Meter,
     /// Reads of this delivery that hold memory at once. A source that hangs keeps that much of the
     /// budget and no more, so other deliveries go on.
     pub(super) reads: Semaphore,
@@ -85,6 +106,12 @@ pub(super) struct Outgoing {
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
     pub(super) content_type: &'static str,
+}
+
+/// Leave to have one request with a body under way, for as long as it lives.
+pub(super) struct BodySlot {
+    _process: OwnedSemaphorePermit,
+    _destination: Leave,
 }
 
 /// Why a call gave no result.
@@ -191,15 +218,21 @@ impl Context {
         Ok(self.ledger.record(slot, state).await?)
     }
 
-    /// Leave to have one request with a body under way.
-    pub(super) async fn slot(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<OwnedSemaphorePermit, TransferError> {
+    /// Leave to have one request with a body under way: the destination's, then the process's, so that who waits
+    /// for a throttled destination takes nobody's place.
+    pub(super) async fn slot(&self, stop: &CancellationToken) -> Result<BodySlot, TransferError> {
+        let leave = unless_stopped(stop, self.resources.destination.leave()).await?;
         let slot = Arc::clone(&self.resources.slots).acquire_owned();
-        unless_stopped(stop, slot)
-            .await?
-            .map_err(|_| TransferError::Stopped)
+        let slot = unless_stopped(stop, slot).await?;
+        Ok(BodySlot {
+            _process: slot.map_err(|_| TransferError::Stopped)?,
+            _destination: leave,
+        })
+    }
+
+    /// Waits before a part takes memory, while the destination can't take it soon.
+    pub(super) async fn room(&self, stop: &CancellationToken) -> Result<(), TransferError> {
+        unless_stopped(stop, self.resources.destination.room()).await
     }
 
     pub(super) async fn reader(

@@ -109,7 +109,13 @@ pub async fn run(
     let context = Arc::new(Context {
         buckets: bucket,
         ledger,
-        attempts: Attempts::new(job.retry, job.backoff_limit, meter.clone()),
+        attempts: Attempts::new(
+            job.retry,
+            job.backoff_limit,
+            meter.clone(),
+            resources.destination().clone(),
+        ),
+        meter: meter.clone(),
         reads: Semaphore::new(cores.min(READS_AT_ONCE)),
         resources,
         part_size: job.part_size,

@@ -9,8 +9,9 @@
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `limits` | how many parts a destination bears |
 //! | `ledger`, `retry`, `progress`, `error`, `learned` | what is kept, counted, shown, told and found out |
-//! | `abort` | what a deletion gives up |
+//! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
 mod adopt;
@@ -22,8 +23,10 @@ mod engine;
 mod error;
 mod learned;
 mod ledger;
+mod limits;
 mod memory;
 mod object;
+mod orphans;
 mod parts;
 mod probe;
 mod progress;
@@ -39,7 +42,7 @@ mod testkit;
 #[cfg(test)]
 mod tests;
 
-pub use abort::{LeftOpen, abort_open};
+pub use abort::{LeftOpen, abort_open, abort_uploads};
 pub use adopt::IfExists;
 pub use checksum::Md5Wanted;
 pub use context::Resources;
@@ -48,7 +51,8 @@ pub use error::TransferError;
 pub use ledger::{ENCODER_VERSION, Ledger, LedgerError, ObjectState, Slot};
 pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
-pub use progress::{Progress, TransferPhase};
+pub use orphans::find_orphans;
+pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::ReceiptFacts;
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};

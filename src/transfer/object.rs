@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, Outgoing, Refused};
 use super::error::TransferError;
 use super::ledger::ObjectState;
-use super::progress::ObjectMeter;
+use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
 use crate::plan::{ObjectDigest, PartLayout};
-use crate::store::{Dialect, ErrorClass, PartChecksum, UploadId, UploadedPart};
+use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,9 @@ impl Task<'_> {
             // Nobody else will ever know of it.
             if let Err(left) = self.context.bucket().abort_upload(key, &open.upload).await {
                 tracing::warn!(%key, upload = %open.upload, %left, "an upload had to stay open");
+                let why = format!("upload {}: {left}", open.upload);
+                let key = key.clone();
+                self.context.meter.notice(Notice::UploadLeft { key, why });
             }
             return Err(error);
         }
@@ -213,14 +216,24 @@ impl Task<'_> {
             Ok(held) => Ok(Step::Fill(open, held)),
             Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
                 self.record(ObjectState::Planned).await?;
+                let (key, why) = (self.outgoing.key.clone(), error.to_string());
+                self.context.meter.notice(Notice::Restarted { key, why });
                 Ok(Step::Create)
             }
-            Err(Refused::Store(error)) => {
-                let why = format!("{error}; only this object starts again");
-                self.restart(&open, &why).await
-            }
+            Err(Refused::Store(error)) => self.start_over(&open, &error).await,
             Err(Refused::Ended(error)) => Err(error),
         }
+    }
+
+    /// ListParts is refused: only this object starts again. No attempt failed, so none is counted.
+    async fn start_over(&self, open: &Open, error: &StoreError) -> Result<Step, TransferError> {
+        let (key, why) = (self.outgoing.key.clone(), error.to_string());
+        tracing::warn!(%key, upload = %open.upload, why, "the parts aren't listed; the object starts again");
+        self.context
+            .meter
+            .notice(Notice::PartsNotListed { key, why });
+        self.give_up(open).await?;
+        Ok(Step::Create)
     }
 
     /// The parts that the store has of `upload`, with the checksums that it vouches for.
@@ -246,6 +259,10 @@ impl Task<'_> {
         let key = &self.outgoing.key;
         let text = format!("{key}: {why}");
         tracing::warn!(%key, upload = %open.upload, why, "the object starts again");
+        let (of, said) = (key.clone(), why.to_owned());
+        self.context
+            .meter
+            .notice(Notice::Restarted { key: of, why: said });
         let limit = self.context.attempts.limit();
         self.restarts += 1;
         if self.restarts > limit {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
-use super::context::{Context, Outgoing, unless_stopped};
+use super::context::{BodySlot, Context, Outgoing, unless_stopped};
 use super::error::TransferError;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
@@ -137,6 +136,7 @@ impl Task<'_> {
                 offset: self.outgoing.offset + range.offset,
                 ..range
             };
+            self.context.room(&halt).await?;
             let piece = Piece::hash(self.context, reader, range, &halt).await?;
             whole.append(piece.crc(), range.len);
             let there = held.get(&number.get());
@@ -208,7 +208,7 @@ struct Sender {
 }
 
 impl Sender {
-    async fn send(self, number: PartNumber, mut piece: Piece, slot: OwnedSemaphorePermit) -> Sent {
+    async fn send(self, number: PartNumber, mut piece: Piece, slot: BodySlot) -> Sent {
         let Self {
             context,
             outgoing,

@@ -1,9 +1,70 @@
 //! How far a delivery is, for whoever watches.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
+
+use crate::plan::ObjectKey;
+
+/// Notices that are kept for whoever looks late.
+const MAX_NOTICES: usize = 16;
+
+/// Something that happened once and that people should be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// An object starts again from its beginning.
+    Restarted {
+        /// The object.
+        key: ObjectKey,
+        /// What came back.
+        why: String,
+    },
+    /// The store doesn't tell which parts it has, so an object in flight starts again.
+    PartsNotListed {
+        /// The object.
+        key: ObjectKey,
+        /// What came back.
+        why: String,
+    },
+    /// An upload had to stay open, and no ledger knows it.
+    UploadLeft {
+        /// The object.
+        key: ObjectKey,
+        /// The upload and what came back.
+        why: String,
+    },
+}
+
+/// The last notices, numbered from 1 on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    given: u64,
+    last: VecDeque<Notice>,
+}
+
+impl Notices {
+    /// How many were given so far.
+    #[must_use]
+    pub fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Those that were given after the first `seen`, as far as they are kept: the last sixteen.
+    pub fn since(&self, seen: u64) -> impl Iterator<Item = &Notice> {
+        let fresh = usize::try_from(self.given.saturating_sub(seen)).unwrap_or(usize::MAX);
+        self.last.iter().skip(self.last.len().saturating_sub(fresh))
+    }
+
+    fn push(&mut self, notice: Notice) {
+        self.given += 1;
+        self.last.push_back(notice);
+        if self.last.len() > MAX_NOTICES {
+            self.last.pop_front();
+        }
+    }
+}
 
 /// What the engine is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +97,10 @@ pub struct Progress {
     pub last_error: Option<String>,
     /// What the engine is doing.
     pub phase: TransferPhase,
+    /// What people should be told.
+    pub notices: Notices,
+    /// Why the store doesn't list parts, once it refused to.
+    pub parts_not_listed: Option<String>,
 }
 
 /// Where progress goes. Clones share it.
@@ -49,6 +114,15 @@ impl Meter {
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Progress)) {
         self.0.send_modify(change);
+    }
+
+    pub(super) fn notice(&self, notice: Notice) {
+        self.update(|progress| {
+            if let Notice::PartsNotListed { why, .. } = &notice {
+                progress.parts_not_listed = Some(why.clone());
+            }
+            progress.notices.push(notice);
+        });
     }
 }
 
@@ -92,5 +166,34 @@ impl ObjectMeter {
         if let Some(meter) = &self.meter {
             meter.update(change);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::KeyPrefix;
+
+    #[test]
+    fn the_last_notices_are_kept_and_each_is_told_once() {
+        let key = ObjectKey::new(&KeyPrefix::default(), "a").unwrap();
+        let mut notices = Notices::default();
+        for number in 1..=20 {
+            notices.push(Notice::Restarted {
+                key: key.clone(),
+                why: number.to_string(),
+            });
+        }
+        let since = |seen| {
+            let whys = notices.since(seen).map(|notice| match notice {
+                Notice::Restarted { why, .. } => why.parse::<u64>().unwrap(),
+                other => panic!("{other:?}"),
+            });
+            whys.collect::<Vec<_>>()
+        };
+        assert_eq!(notices.given(), 20);
+        assert_eq!(since(18), [19, 20]);
+        assert_eq!(since(20), [0; 0]);
+        assert_eq!(since(0).len(), MAX_NOTICES);
     }
 }

@@ -49,6 +49,7 @@ impl Task<'_> {
             offset: self.outgoing.offset,
             len: self.outgoing.len,
         };
+        self.context.room(self.stop()).await?;
         let mut piece = Piece::hash(self.context, &reader, range, self.stop()).await?;
         let mut whole = Combined::new();
         whole.append(piece.crc(), piece.len());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::error::TransferError;
+use super::limits::{Cuts, DestinationLimit};
 use super::progress::Meter;
 use crate::store::{ErrorClass, StoreError};
 
@@ -64,9 +65,12 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
-/// The number of failures that a request saw when it was sent.
+/// What a request saw when it was sent.
 #[derive(Clone, Copy)]
-pub(super) struct Seen(u32);
+pub(super) struct Seen {
+    failures: u32,
+    cuts: Cuts,
+}
 
 /// Consecutive failures of a delivery, without a newly confirmed part between them. Requests that were
 /// under way together and fail together count once: one outage isn't eight.
@@ -75,15 +79,22 @@ pub(super) struct Attempts {
     limit: u32,
     failures: AtomicU32,
     meter: Meter,
+    destination: DestinationLimit,
 }
 
 impl Attempts {
-    pub(super) fn new(policy: RetryPolicy, limit: u32, meter: Meter) -> Self {
+    pub(super) fn new(
+        policy: RetryPolicy,
+        limit: u32,
+        meter: Meter,
+        destination: DestinationLimit,
+    ) -> Self {
         Self {
             policy,
             limit,
             failures: AtomicU32::new(0),
             meter,
+            destination,
         }
     }
 
@@ -93,11 +104,15 @@ impl Attempts {
 
     /// To be called before a request is sent.
     pub(super) fn begin(&self) -> Seen {
-        Seen(self.failures.load(Ordering::SeqCst))
+        Seen {
+            failures: self.failures.load(Ordering::SeqCst),
+            cuts: self.destination.cuts(),
+        }
     }
 
     /// A part, or a whole object, is newly confirmed.
     pub(super) fn confirmed(&self) {
+        self.destination.confirmed();
         if self.failures.swap(0, Ordering::SeqCst) != 0 {
             self.meter.update(|progress| {
                 progress.attempts = 0;
@@ -113,10 +128,13 @@ impl Attempts {
         failure: Failure,
         stop: &CancellationToken,
     ) -> Result<(), TransferError> {
-        let next = seen.0 + 1;
+        if failure.class == ErrorClass::Throttled {
+            self.destination.throttled(seen.cuts);
+        }
+        let next = seen.failures + 1;
         let counted =
             self.failures
-                .compare_exchange(seen.0, next, Ordering::SeqCst, Ordering::SeqCst);
+                .compare_exchange(seen.failures, next, Ordering::SeqCst, Ordering::SeqCst);
         let failures = counted.map_or_else(|now| now.max(1), |_| next);
         self.meter.update(|progress| {
             progress.attempts = failures;
@@ -154,7 +172,11 @@ mod tests {
 
     fn attempts(policy: RetryPolicy, limit: u32) -> (Attempts, watch::Receiver<Progress>) {
         let (sender, progress) = watch::channel(Progress::default());
-        (Attempts::new(policy, limit, Meter::new(sender)), progress)
+        let destination = DestinationLimit::new(8);
+        (
+            Attempts::new(policy, limit, Meter::new(sender), destination),
+            progress,
+        )
     }
 
     fn failure() -> Failure {

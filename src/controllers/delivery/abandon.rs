@@ -6,6 +6,7 @@ use kube::ResourceExt as _;
 use kube::runtime::events::EventType;
 
 use super::known::{self, Known};
+use super::orphans;
 use crate::api::{
     AccessKeyRef, AclPolicy, IdentitySnapshot, OutboundDelivery, OutboundDestinationSpec, SecretRef,
 };
@@ -32,7 +33,7 @@ pub(super) async fn abandon_kept(
         Ok(None) => return Vec::new(),
         Err(why) => return vec![why],
     };
-    abandon(&known, &bucket, within).await
+    abandon(context, &known, &bucket, within).await
 }
 
 /// Aborts what a delivery that is being deleted has open: its ledger goes with it. Returns, after `within` at the
@@ -52,13 +53,33 @@ pub(super) async fn abandon_deleted(
         Err(error) => return vec![error.to_string()],
     };
     let left = abort_open(&known.plan, &states, &bucket, within).await;
-    left.iter().map(ToString::to_string).collect()
+    let left = left.iter().map(ToString::to_string).collect();
+    with_orphans(context, &known, &bucket, left).await
+}
+
+/// Adds what of a crash's leavings had to stay; a store that doesn't answer isn't asked for them.
+async fn with_orphans(
+    context: &Context,
+    known: &Known,
+    bucket: &Bucket,
+    left: Vec<String>,
+) -> Vec<String> {
+    if left.is_empty() {
+        orphans::abort_orphans(context, known, bucket).await
+    } else {
+        left
+    }
 }
 
 /// Aborts what the ledger says is open, in an order that no crash can turn into a wrong "delivered": an upload that
 /// may have been completed is first recorded as merely open, because after our own Abort "gone" must never be read
 /// as "completed".
-pub(super) async fn abandon(known: &Known, bucket: &Bucket, within: Duration) -> Vec<String> {
+pub(super) async fn abandon(
+    context: &Context,
+    known: &Known,
+    bucket: &Bucket,
+    within: Duration,
+) -> Vec<String> {
     let deadline = Instant::now() + within;
     let ledger = &known.ledger;
     let states = match ledger.states() {
@@ -90,7 +111,8 @@ pub(super) async fn abandon(known: &Known, bucket: &Bucket, within: Duration) ->
             }
         }
     }
-    left.iter().map(ToString::to_string).collect()
+    let left = left.iter().map(ToString::to_string).collect();
+    with_orphans(context, known, bucket, left).await
 }
 
 /// Names what had to stay: in the log, and in an Event, which a namespace that is going may not take any more.
@@ -125,13 +147,12 @@ async fn reach(
     let states = known.ledger.states();
     let states =
         states.map_err(|error| format!("uploads of a ledger that can't be read: {error}"))?;
-    if states.values().all(|state| state.open_upload().is_none()) {
-        return Ok(None);
-    }
+    let none_open = states.values().all(|state| state.open_upload().is_none());
     let snapshot = &known.header.destination;
     let namespace = delivery.namespace().unwrap_or_default();
     match bucket(context, &namespace, snapshot).await {
         Ok(bucket) => Ok(Some((known, bucket))),
+        Err(_) if none_open => Ok(None),
         Err(why) => Err(format!("uploads in bucket {}: {why}", snapshot.bucket)),
     }
 }

@@ -16,7 +16,10 @@ use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
 use crate::controllers::supervisor::Standing;
 
-/// How long aborting may take. With the grace of a run that stops, a deletion ends within 60 s.
+/// How long aborting what is known may take; looking for what isn't comes after.
+const KNOWN_TIME: Duration = Duration::from_secs(20);
+
+/// How long all of it may take. With the grace of a run that stops, a deletion ends within 60 s.
 const ABORT_TIME: Duration = Duration::from_secs(30);
 
 /// Stops the run, then aborts what is open, then lets the deletion pass.
@@ -62,7 +65,7 @@ pub(super) async fn reconcile(
 
 /// Aborts what the delivery has open; returns what had to stay, each with why.
 async fn abort_uploads(context: Arc<Context>, delivery: OutboundDelivery) -> Vec<String> {
-    let aborts = abandon::abandon_deleted(&context, &delivery, ABORT_TIME);
+    let aborts = abandon::abandon_deleted(&context, &delivery, KNOWN_TIME);
     match tokio::time::timeout(ABORT_TIME, aborts).await {
         Ok(left) => left,
         Err(_) => vec![format!(

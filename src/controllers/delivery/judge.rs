@@ -26,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) progress: Option<DeliveryProgress>,
     pub(crate) attempts: u32,
     pub(crate) last_error: Option<String>,
+    /// Why the store doesn't list parts, once it refused to.
+    pub(crate) parts_not_listed: Option<String>,
     /// The time spent working, once it is known.
     pub(crate) work: Option<WorkTime>,
 }
@@ -187,7 +189,8 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
                     "it worked for longer than it may; its uploads are being aborted",
                 ),
             };
-            conditions.situation(Situation::Working, reason.as_str(), message)
+            let message = with_remark(message, facts.report);
+            conditions.situation(Situation::Working, reason.as_str(), &message)
         }
         Verdict::Waiting(reason, message) => {
             conditions.situation(Situation::Working, reason.as_str(), message)
@@ -225,6 +228,20 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
         }
     }
     .finish()
+}
+
+/// Says beside the message what the customer could grant.
+fn with_remark(message: &str, report: Option<&Report>) -> String {
+    match report.and_then(|report| report.parts_not_listed.as_ref()) {
+        None => message.to_owned(),
+        Some(why) => {
+            let why: String = why.chars().take(500).collect();
+            format!(
+                "{message}; the store refuses ListParts, so an object in flight at a restart is sent again from its \
+                 beginning ({why}): the customer can grant s3:ListMultipartUploadParts"
+            )
+        }
+    }
 }
 
 /// How two statuses differ.

@@ -7,6 +7,8 @@ mod finalizer;
 mod gate;
 mod judge;
 mod known;
+mod notices;
+mod orphans;
 mod outcome;
 mod planning;
 mod prepare;

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
-use super::abandon;
 use super::known::Known;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
 use super::run::Work;
 use super::source::VolumeFiles;
+use super::{abandon, orphans};
 use crate::api::{IdentitySnapshot, LedgerHeader, LedgerObject, OutboundLedger};
 use crate::controllers::destination::{acl_policy, addressing_style};
 use crate::controllers::ledger::{self, LedgerUnusable, Opened};
@@ -28,12 +28,12 @@ pub(super) async fn prepare(
     work: &Work,
     request: &Request,
     bucket: &Bucket,
-) -> Result<Opened, NoPlan> {
+) -> Result<Known, NoPlan> {
     let namespace = work.delivery.namespace().unwrap_or_default();
     let api: Api<OutboundLedger> = Api::namespaced(work.context.client.clone(), &namespace);
     match ledger::open(api.clone(), &work.delivery).await {
         Ok(Some(opened)) => match unfit(work, &opened).await? {
-            None => return Ok(opened),
+            None => return Ok(resumed(work, opened.into(), bucket).await),
             Some(why) => give_up(work, &api, opened.into(), bucket, why).await?,
         },
         Ok(None) => {}
@@ -50,9 +50,15 @@ pub(super) async fn prepare(
     let root = work.context.config.volume.root.clone();
     let plan = planning::make(root, namespace, request.clone()).await?;
     let header = header(work, &plan)?;
-    ledger::create(api, &work.delivery, plan, header)
-        .await
-        .map_err(transient)
+    let opened = ledger::create(api, &work.delivery, plan, header).await;
+    opened.map(Known::from).map_err(transient)
+}
+
+/// A ledger that is gone on from: what a crash left beside it is aborted first.
+async fn resumed(work: &Work, known: Known, bucket: &Bucket) -> Known {
+    let left = orphans::abort_orphans(&work.context, &known, bucket).await;
+    abandon::report(&work.context, &work.delivery, &left).await;
+    known
 }
 
 fn transient(error: impl std::fmt::Display) -> NoPlan {
@@ -117,7 +123,7 @@ async fn give_up(
         why,
         "an earlier ledger is given up; the source is planned anew"
     );
-    let left = abandon::abandon(&known, bucket, ABORT_TIME).await;
+    let left = abandon::abandon(&work.context, &known, bucket, ABORT_TIME).await;
     abandon::report(&work.context, &work.delivery, &left).await;
     ledger::delete(api, &work.delivery).await.map_err(transient)
 }

@@ -13,6 +13,7 @@ use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
 use super::judge::{Delivered, Report, Stage};
 use super::known::Known;
+use super::notices::Told;
 use super::outcome::{End, Outcome};
 use super::planning::NoPlan;
 use super::prepare::{self, volume_files};
@@ -24,7 +25,6 @@ use crate::api::{
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::controllers::destination::known;
-use crate::controllers::ledger::Opened;
 use crate::controllers::request_of;
 use crate::controllers::supervisor::Handle;
 use crate::store::{Bucket, Capabilities};
@@ -79,7 +79,7 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
         () = handle.stop.cancelled() => return End::Stopped,
         prepared = prepare_all(work) => prepared,
     };
-    let (request, bucket, opened) = match prepared {
+    let (request, bucket, known) = match prepared {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };
@@ -88,14 +88,14 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
         &work.delivery.namespace().unwrap_or_default(),
     );
     match finalizer::add(&api, &work.delivery).await {
-        Ok(()) => transfer_all(work, handle, request, bucket, opened).await,
+        Ok(()) => transfer_all(work, handle, request, bucket, known).await,
         Err(NotAdded::Deleted) => End::Stopped,
         Err(NotAdded::Kubernetes(error)) => interrupted(error),
     }
 }
 
 /// What is known before the first byte is sent.
-async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, Opened), End> {
+async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
     let bucket = bucket(work).await?;
     let resolved = work.gate.resolved();
     let request = request::read(
@@ -105,7 +105,7 @@ async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, O
     )
     .map_err(|rejected| End::Failed(rejected.reason, rejected.message))?;
     let now = bucket.borrow().clone();
-    let opened = prepare::prepare(work, &request, &now)
+    let known = prepare::prepare(work, &request, &now)
         .await
         .map_err(|error| match error {
             NoPlan::Failed(reason, message) => End::Failed(reason, message),
@@ -114,7 +114,7 @@ async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, O
             }
             NoPlan::Transient(message) => interrupted(message),
         })?;
-    Ok((request, bucket, opened))
+    Ok((request, bucket, known))
 }
 
 fn interrupted(error: impl std::fmt::Display) -> End {
@@ -159,9 +159,8 @@ async fn transfer_all(
     handle: &Handle<Report>,
     request: Request,
     bucket: watch::Receiver<Bucket>,
-    opened: Opened,
+    known: Known,
 ) -> End {
-    let known = Known::from(opened);
     let uid = work.delivery.uid().unwrap_or_default();
     work.context.ledgers.keep(&uid, known.clone());
     let job = match job(work, &request, &known) {
@@ -169,6 +168,7 @@ async fn transfer_all(
         Err(error) => return interrupted(error),
     };
     let source = Arc::new(volume_files(work, &known.plan));
+    let told = Told::default();
     let (progress, news) = watch::channel(Progress::default());
     // Boxed, because the whole engine in the type of a run is more than the compiler lays out.
     let transfer: BoxFuture<_> = Box::pin(transfer::run(
@@ -176,15 +176,19 @@ async fn transfer_all(
         bucket.clone(),
         known.ledger.clone(),
         source,
-        work.context.resources.clone(),
+        work.context
+            .resources
+            .for_destination(work.gate.destination_uid()),
         progress,
         handle.stop.clone(),
     ));
     let ended = tokio::select! {
         ended = transfer => ended,
-        never = pass_on(news.clone(), &handle.report) => never,
+        never = pass_on(work, news.clone(), &handle.report, &told) => never,
     };
-    report_progress(&news.borrow(), &handle.report);
+    let last = news.borrow().clone();
+    report_progress(&last, &handle.report);
+    told.tell(work, &last.notices).await;
     match ended {
         Ok(delivered) => {
             learn(work, &bucket.borrow(), delivered.capabilities);
@@ -194,7 +198,7 @@ async fn transfer_all(
             let end = from_error(&error);
             if matches!(end, End::Failed(..)) {
                 let now = bucket.borrow().clone();
-                let left = abandon::abandon(&known, &now, ABORT_TIME).await;
+                let left = abandon::abandon(&work.context, &known, &now, ABORT_TIME).await;
                 abandon::report(&work.context, &work.delivery, &left).await;
             }
             end
@@ -239,9 +243,16 @@ fn job(
 }
 
 /// Passes the engine's progress on for as long as it is polled.
-async fn pass_on<T>(mut news: watch::Receiver<Progress>, report: &watch::Sender<Report>) -> T {
+async fn pass_on<T>(
+    work: &Work,
+    mut news: watch::Receiver<Progress>,
+    report: &watch::Sender<Report>,
+    told: &Told,
+) -> T {
     while news.changed().await.is_ok() {
-        report_progress(&news.borrow_and_update(), report);
+        let progress = news.borrow_and_update().clone();
+        report_progress(&progress, report);
+        told.tell(work, &progress.notices).await;
     }
     std::future::pending().await
 }
@@ -260,6 +271,9 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
         };
         report.attempts = progress.attempts;
         report.last_error.clone_from(&progress.last_error);
+        report
+            .parts_not_listed
+            .clone_from(&progress.parts_not_listed);
         report.progress = Some(DeliveryProgress {
             bytes_total: count(progress.bytes_total),
             bytes_done: count(progress.bytes_done),

@@ -3,14 +3,14 @@
 mod convert;
 mod shards;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, PostParams};
-use kube::{Resource as _, ResourceExt as _};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::{Client, Resource as _, ResourceExt as _};
 
 use super::status::{is_conflict, is_not_found};
 use crate::api::{LedgerHeader, OutboundDelivery, OutboundLedger, OutboundLedgerSpec};
@@ -19,6 +19,9 @@ use crate::transfer::{Ledger, LedgerError, ObjectState, Slot};
 
 /// How often a write that the apiserver didn't take is tried, with a pause that doubles from 200 ms.
 const TRIES: u32 = 5;
+
+/// Ledgers in one page of a list: of up to 512 KiB each.
+const LEDGERS_AT_ONCE: u32 = 20;
 
 /// The ledger can't be read as what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +98,10 @@ pub(crate) async fn open(
     };
     let mut objects = vec![first];
     for number in 1..objects[0].spec.shards {
-        objects.push(api.get(&shard_name(delivery, number)).await?);
+        let name = shard_name(delivery, number);
+        let found = api.get_opt(&name).await?;
+        let why = "it is gone".to_owned();
+        objects.push(found.ok_or(LedgerUnusable::Corrupt { name, why })?);
     }
     let specs: Vec<&OutboundLedgerSpec> = objects.iter().map(|object| &object.spec).collect();
     let corrupt = |why| LedgerUnusable::Corrupt {
@@ -179,6 +185,39 @@ pub(crate) async fn delete(
         }
     }
     Ok(())
+}
+
+/// The upload ids that any ledger of these namespaces (none: of all) knows.
+///
+/// # Errors
+/// When the apiserver refuses or can't be reached.
+pub(crate) async fn uploads(
+    client: &Client,
+    namespaces: &[String],
+) -> Result<HashSet<String>, kube::Error> {
+    let apis: Vec<Api<OutboundLedger>> = if namespaces.is_empty() {
+        vec![Api::all(client.clone())]
+    } else {
+        let of = |namespace: &String| Api::namespaced(client.clone(), namespace);
+        namespaces.iter().map(of).collect()
+    };
+    let mut found = HashSet::new();
+    for api in apis {
+        let mut page = ListParams::default().limit(LEDGERS_AT_ONCE);
+        loop {
+            let list = api.list(&page).await?;
+            for ledger in list.items {
+                let receipt = ledger.spec.header.map(|header| header.receipt);
+                let entries = ledger.spec.objects.into_iter().chain(receipt);
+                found.extend(entries.filter_map(|entry| entry.upload));
+            }
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(found)
 }
 
 impl KubeLedger {

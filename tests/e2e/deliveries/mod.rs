@@ -7,6 +7,8 @@ mod keys;
 mod leader;
 mod lifecycle;
 mod memory;
+mod notices;
+mod orphans;
 mod receipts;
 mod refused;
 mod restart;
