@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`api`] | the kinds, their validation, reasons and conditions | nothing of ours |
 //! | [`yaml`] | YAML in and out | nothing of ours |
-//! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `yaml` |
+//! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `store` (names), `yaml` |
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
 //! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |

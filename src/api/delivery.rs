@@ -25,9 +25,9 @@ use super::rules;
     printcolumn = r#"{"name":"Phase","type":"string","description":"Where the delivery stands","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Done%","type":"integer","description":"Bytes confirmed by the store, in percent","jsonPath":".status.progress.percent"}"#,
     printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone","priority":1}"#,
+    printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","description":"Why it stands there","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Destination","type":"string","description":"Where to","jsonPath":".spec.destinationRef.name","priority":1}"#,
-    printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
     printcolumn = r#"{"name":"Message","type":"string","description":"What was tried and who must do what","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     validation = Rule::new("self.metadata.name.size() <= 63").message("the name is at most 63 characters")
@@ -86,6 +86,16 @@ pub struct OutboundDeliverySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub backoff_limit: Option<i32>,
+
+    /// Seconds that the delivery may spend working before it fails; waiting and suspension don't count. Absent: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub active_deadline_seconds: Option<i64>,
+
+    /// Seconds after its end, be it Complete or Failed, at which the delivery is deleted; what was delivered stays. Absent: it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub ttl_seconds_after_finished: Option<i64>,
 }
 
 /// A destination in the same namespace.
@@ -275,6 +285,10 @@ pub struct DeliveryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), length(max = 64))]
     pub completion_time: Option<String>,
+    /// Seconds spent working so far; waiting and suspension don't count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub active_seconds: Option<i64>,
     /// Consecutive attempts without a newly confirmed part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -302,6 +316,7 @@ impl Default for DeliveryStatus {
             receipt: None,
             start_time: None,
             completion_time: None,
+            active_seconds: None,
             attempts: None,
             last_error: None,
             last_handled_request: None,

@@ -66,11 +66,16 @@ async fn lead(config: Config, client: Client, shutdown: CancellationToken) -> Re
     let mut lease = Lease::new(client.clone(), settings(&config));
     tokio::select! {
         () = lease.acquire() => {}
-        () = shutdown.cancelled() => return Ok(()),
+        () = shutdown.cancelled() => {
+            // It may have become ours at this very moment.
+            lease.release().await;
+            return Ok(());
+        }
     }
     let ended: Result<(), Failure> = tokio::select! {
-        ended = controllers::run(config, client, shutdown) => ended.map_err(Into::into),
+        biased;
         lost = lease.keep() => return Err(lost.into()),
+        ended = controllers::run(config, client, shutdown) => ended.map_err(Into::into),
     };
     lease.release().await;
     ended

@@ -9,9 +9,10 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
 
 use super::buckets::Buckets;
-use super::delivery::{Cleanups, Runs};
+use super::delivery::{Cleanups, KnownLedgers, Runs};
 use super::destination::{Memory, Proofs};
 use crate::api::OutboundDestination;
 use crate::config::Config;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Context {
     pub(crate) shared: Shared,
     pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
+    /// Whether `destinations` holds the first list.
+    pub(crate) destinations_listed: watch::Receiver<bool>,
     /// The Secrets' versions, where they are watched.
     pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
     pub(crate) memory: Memory,
@@ -45,6 +48,7 @@ pub(crate) struct Context {
     pub(crate) proofs: Proofs,
     pub(crate) runs: Runs,
     pub(crate) cleanups: Cleanups,
+    pub(crate) ledgers: KnownLedgers,
 }
 
 impl std::ops::Deref for Context {

@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, future};
-use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
+use kube::runtime::controller::{
+    Action, Config as ControllerConfig, Controller, Error as ControllerError,
+};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::buckets::Buckets;
 use super::context::{Context, Shared, Turns};
-use super::delivery::{self, Cleanups, Guarded, Runs};
+use super::delivery::{self, Cleanups, Guarded, KnownLedgers, Runs};
 use super::destination::{self, Memory, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
+use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
 use crate::transfer::Resources;
@@ -28,8 +29,12 @@ use crate::transfer::Resources;
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
 const CONCURRENCY: u16 = 16;
 
-/// How long running work may take to land when the operator ends; under a pod's default grace of 30 s.
+/// How long running work may take to land when the operator ends. With the reconciles' end and the release of the
+/// Lease it stays under a pod's default grace of 30 s.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+
+/// How much longer a reconcile may take that the apiserver doesn't answer.
+const RECONCILES_GRACE: Duration = Duration::from_secs(3);
 
 /// How often what is remembered of objects that are gone is forgotten.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
@@ -73,7 +78,14 @@ pub async fn run(
     let watches = watches
         .into_iter()
         .map(|namespace| watch(shared.clone(), namespace, shutdown.clone()));
-    future::join_all(watches).await;
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
+    };
+    tokio::select! {
+        _ = future::join_all(watches) => {}
+        () = too_long => tracing::warn!("some work did not end in time and is ended where it stands"),
+    }
     Ok(())
 }
 
@@ -122,35 +134,31 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
     let (memory, buckets) = (Memory::default(), Buckets::default());
-    let changed = watcher(
-        api::<GuardedDestination>(&shared.client, namespace),
-        watcher::Config::default(),
-    );
+    let (destination_news, tell) = destination_news(deliveries.clone());
     let context = Context {
         shared,
         destinations: destinations.clone(),
+        destinations_listed: destination_news.listed,
         secrets,
         memory,
         buckets,
         proofs,
         runs,
         cleanups,
+        ledgers: KnownLedgers::default(),
     };
     let context = Arc::new(context);
-    let waiting = deliveries.clone();
 
-    let destination_stream = filtered(destination_writer, destination_events);
+    let destination_stream = filtered(destination_writer, destination_events, tell);
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events);
+    let delivery_stream = filtered(delivery_writer, delivery_events, |_| {});
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
-        .watches_stream(changed.touched_objects(), move |changed| {
-            addressees(&waiting, &changed)
-        })
+        .reconcile_on(destination_news.concerned)
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
-    let work = future::join(
+    let reconciles = future::join(
         drive(
             destination_controller,
             destination::reconcile,
@@ -161,14 +169,32 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
             delivery_controller,
             delivery::reconcile,
             context.clone(),
-            shutdown,
+            shutdown.clone(),
         ),
     );
+    let work = until_landed(&context, reconciles, shutdown);
     tokio::select! {
-        _ = work => {}
+        () = work => {}
         () = prune(&context, &destinations, &deliveries) => {}
     }
-    land(&context).await;
+}
+
+/// Runs the reconciles to their end, and lets the work in flight land beside it: no part begins once the end is near.
+async fn until_landed<T>(
+    context: &Context,
+    reconciles: impl Future<Output = T>,
+    shutdown: CancellationToken,
+) {
+    let ending = shutdown.child_token();
+    let reconciles = async {
+        reconciles.await;
+        ending.cancel();
+    };
+    let landing = async {
+        ending.cancelled().await;
+        land(context).await;
+    };
+    future::join(reconciles, landing).await;
 }
 
 /// Lets parts in flight land and proofs end; the ledgers are right whatever is cut off.
@@ -197,8 +223,14 @@ async fn drive<K, F>(
             context,
         )
         .for_each(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a reconcile did not end well");
+            match ended {
+                Err(ControllerError::QueueError(error)) => tracing::warn!(
+                    %error,
+                    kind = %K::kind(&()),
+                    "the watch fails; is crds/ installed, and may the operator list and watch this kind?"
+                ),
+                Err(error) => tracing::debug!(%error, "a reconcile did not end well"),
+                Ok(_) => {}
             }
             future::ready(())
         })
@@ -239,5 +271,6 @@ async fn prune(
             .collect();
         context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
+        context.ledgers.retain(|uid| known(uid, &uids));
     }
 }

@@ -62,9 +62,16 @@ impl<S, O> Drop for Task<S, O> {
     }
 }
 
+/// Tasks by the uids of the objects that they work for.
+struct Tasks<S, O> {
+    by_uid: HashMap<String, Task<S, O>>,
+    /// Nothing starts any more: the process ends.
+    closed: bool,
+}
+
 /// The running tasks of one kind, by the uid of the object that each works for.
 pub(crate) struct Supervisor<R, S, O> {
-    tasks: Mutex<HashMap<String, Task<S, O>>>,
+    tasks: Mutex<Tasks<S, O>>,
     trigger: UnboundedSender<R>,
 }
 
@@ -79,20 +86,25 @@ where
         let (trigger, triggers) = unbounded();
         (
             Self {
-                tasks: Mutex::new(HashMap::new()),
+                tasks: Mutex::new(Tasks {
+                    by_uid: HashMap::new(),
+                    closed: false,
+                }),
                 trigger,
             },
             triggers,
         )
     }
 
-    /// Starts a task for `uid`, unless there is one that runs or whose outcome wasn't forgotten.
+    /// Starts a task for `uid`, unless there is one that runs or whose outcome wasn't forgotten, or all are being
+    /// shut down.
     pub(crate) fn start<F>(&self, uid: &str, object: R, task: impl FnOnce(Handle<S>) -> F)
     where
         F: Future<Output = O> + Send + 'static,
     {
         let mut tasks = self.tasks();
-        if tasks.get(uid).is_some_and(|task| !task.is_lost()) {
+        let taken = tasks.by_uid.get(uid).is_some_and(|task| !task.is_lost());
+        if taken || tasks.closed {
             return;
         }
         let (report, state) = watch::channel(S::default());
@@ -109,7 +121,7 @@ where
             self.trigger.clone(),
             object,
         ));
-        tasks.insert(
+        tasks.by_uid.insert(
             uid.to_owned(),
             Task {
                 state,
@@ -149,7 +161,7 @@ where
     /// What is the case with the task for `uid`.
     pub(crate) fn standing(&self, uid: &str) -> Standing<S, O> {
         let tasks = self.tasks();
-        let Some(task) = tasks.get(uid) else {
+        let Some(task) = tasks.by_uid.get(uid) else {
             return Standing::Absent;
         };
         let outcome = task
@@ -168,7 +180,9 @@ where
     /// Asks the task for `uid` to stop; its end comes as a trigger. What doesn't stop in time is ended.
     pub(crate) fn stop(&self, uid: &str) {
         let tasks = self.tasks();
-        let Some(task) = tasks.get(uid) else { return };
+        let Some(task) = tasks.by_uid.get(uid) else {
+            return;
+        };
         if task.stop.is_cancelled() {
             return;
         }
@@ -188,17 +202,21 @@ where
 
     /// Forgets the task for `uid`: one that still runs is ended where it stands.
     pub(crate) fn forget(&self, uid: &str) {
-        self.tasks().remove(uid);
+        self.tasks().by_uid.remove(uid);
     }
 
     /// Ends the tasks of objects that `is_known` doesn't know any more.
     pub(crate) fn retain(&self, is_known: impl Fn(&str) -> bool) {
-        self.tasks().retain(|uid, _| is_known(uid));
+        self.tasks().by_uid.retain(|uid, _| is_known(uid));
     }
 
-    /// Stops all tasks and waits for their ends, at most `grace`.
+    /// Stops all tasks and waits for their ends, at most `grace`. None starts after.
     pub(crate) async fn shut_down(&self, grace: Duration) {
-        let tasks: Vec<_> = self.tasks().drain().map(|(_, task)| task).collect();
+        let tasks: Vec<_> = {
+            let mut tasks = self.tasks();
+            tasks.closed = true;
+            tasks.by_uid.drain().map(|(_, task)| task).collect()
+        };
         tasks.iter().for_each(|task| task.stop.cancel());
         let ends = async {
             for mut task in tasks {
@@ -214,7 +232,7 @@ where
         }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Task<S, O>>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks<S, O>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -263,6 +281,8 @@ mod tests {
         let (supervisor, _triggers) = Supervisor::<&str, (), u8>::new();
         supervisor.start("uid", "object", |_| std::future::pending());
         supervisor.shut_down(Duration::from_millis(10)).await;
+        assert!(matches!(supervisor.standing("uid"), Standing::Absent));
+        supervisor.start("uid", "object", |_| async { 1 });
         assert!(matches!(supervisor.standing("uid"), Standing::Absent));
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::{StreamExt as _, future};
+use futures::channel::mpsc;
+use futures::{StreamExt as _, TryStreamExt as _, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
@@ -11,10 +12,11 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 
 use super::context::Shared;
 use super::delivery::{self, Guarded};
-use crate::api::OutboundDestination;
+use crate::api::{OutboundDelivery, OutboundDestination};
 use crate::config::SecretsMode;
 
 /// A destination as the watch sees it, be it readable or not.
@@ -61,11 +63,12 @@ where
     (reflector::store::Writer::default(), events.boxed())
 }
 
-/// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
-/// that we wrote ourselves wakes nobody.
+/// Fills the cache, tells of each event once the cache has it, and passes on the objects whose spec, annotations,
+/// deletion or finalizers changed: a status that we wrote ourselves wakes nobody.
 pub(super) fn filtered<K>(
     writer: reflector::store::Writer<K>,
     events: Events<K>,
+    tell: impl FnMut(&watcher::Event<K>) + Send + 'static,
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
@@ -73,6 +76,7 @@ where
     events
         .default_backoff()
         .reflect(writer)
+        .inspect_ok(tell)
         .applied_objects()
         .predicate_filter(
             predicates::generation
@@ -80,6 +84,46 @@ where
                 .combine(predicates::finalizers),
             PredicateConfig::default(),
         )
+}
+
+/// What the cache of destinations tells deliveries.
+///
+/// A watch of their own would be ahead of the cache at times: a delivery would be woken, find the destination as it
+/// was, and not be woken again.
+pub(super) struct DestinationNews {
+    /// Whether the first list is in. (A [`Store`] tells that too, but wakes only the last who waits for it.)
+    pub(super) listed: watch::Receiver<bool>,
+    /// The deliveries that a change concerns.
+    pub(super) concerned: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
+}
+
+/// The news, and what has to be told of each event.
+pub(super) fn destination_news(
+    deliveries: Store<Guarded>,
+) -> (
+    DestinationNews,
+    impl FnMut(&watcher::Event<GuardedDestination>) + Send + 'static,
+) {
+    let (is_listed, listed) = watch::channel(false);
+    let (concerns, concerned) = mpsc::unbounded();
+    let tell = move |event: &watcher::Event<GuardedDestination>| {
+        let woken = match event {
+            watcher::Event::Apply(changed) | watcher::Event::Delete(changed) => {
+                addressees(&deliveries, changed)
+            }
+            // The cache is filled at the end of a list, and may have lost some.
+            watcher::Event::InitDone => {
+                is_listed.send_replace(true);
+                unfinished(&deliveries, |_, _| true)
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+        };
+        for delivery in woken {
+            // Nobody listens any more when the controllers end.
+            let _ = concerns.unbounded_send(delivery);
+        }
+    };
+    (DestinationNews { listed, concerned }, tell)
 }
 
 /// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
@@ -128,22 +172,29 @@ fn users_of(
 }
 
 /// The unfinished deliveries to that destination.
-pub(super) fn addressees(
+fn addressees(
     deliveries: &Store<Guarded>,
     destination: &GuardedDestination,
 ) -> Vec<ObjectRef<Guarded>> {
     let (namespace, name) = (destination.namespace(), destination.name_any());
-    let concerns = |guard: &&Arc<Guarded>| {
+    unfinished(deliveries, |guard, delivery| {
+        guard.namespace() == namespace && delivery.spec.destination_ref.name == name
+    })
+}
+
+fn unfinished(
+    deliveries: &Store<Guarded>,
+    concerns: impl Fn(&Guarded, &OutboundDelivery) -> bool,
+) -> Vec<ObjectRef<Guarded>> {
+    let concerned = |guard: &&Arc<Guarded>| {
         let delivery = guard.0.as_ref().ok();
-        guard.namespace() == namespace
-            && delivery.is_some_and(|delivery| {
-                delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery)
-            })
+        delivery
+            .is_some_and(|delivery| concerns(guard, delivery) && !delivery::is_finished(delivery))
     };
     deliveries
         .state()
         .iter()
-        .filter(concerns)
+        .filter(concerned)
         .map(|guard| ObjectRef::from_obj(guard.as_ref()))
         .collect()
 }

@@ -18,8 +18,15 @@ const DURATION: Duration = Duration::from_secs(15);
 /// How long the holder tries to renew before it gives up; client-go's default.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The pause between tries; client-go's default.
+/// The pause between renewals; client-go's default.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// The longest pause between two looks at a Lease that another holds. Shorter than client-go's 2 s: whoever waits
+/// takes a Lease that was released in under 2 s.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long giving the Lease up may take.
+const RELEASE: Duration = Duration::from_secs(2);
 
 /// Which Lease, and who wants it.
 #[derive(Clone, Debug)]
@@ -50,6 +57,8 @@ pub struct Lease {
     /// The last version seen, and when it was first seen by our own clock.
     observed: Option<(String, Instant)>,
     held: Option<LeaseObject>,
+    /// When the last renewal that succeeded was asked for.
+    renewed: Instant,
 }
 
 impl Lease {
@@ -61,65 +70,100 @@ impl Lease {
             settings,
             observed: None,
             held: None,
+            renewed: Instant::now(),
         }
     }
 
     /// Waits until the Lease is ours.
     pub async fn acquire(&mut self) {
         loop {
-            match self.try_acquire().await {
-                Ok(true) => {
+            // The Lease counts from before it was asked for: others may see it from then on.
+            let asked = Instant::now();
+            match tokio::time::timeout(RENEW_DEADLINE, self.try_acquire()).await {
+                Ok(Ok(true)) => {
+                    self.renewed = asked;
                     return tracing::info!(holder = self.settings.holder, "holding the Lease");
                 }
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "the Lease can't be reached"),
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(
+                    namespace = self.settings.namespace,
+                    error = told(&error),
+                    "the Lease can't be reached; does its namespace exist, and may the operator get, create and update it?"
+                ),
+                Err(_) => tracing::warn!("the Lease can't be reached: no answer"),
             }
-            tokio::time::sleep(RETRY.mul_f64(1.0 + 0.2 * fastrand::f64())).await;
+            // Jitter, so that those who wait don't come together.
+            tokio::time::sleep(LOOK.mul_f64(1.0 - 0.2 * fastrand::f64())).await;
         }
     }
 
     /// Renews until it can't, and returns why. The Lease is ours until then.
     pub async fn keep(&mut self) -> LeaseError {
-        let mut renewed = Instant::now();
+        const STOOD_STILL: &str = "this process stood still";
+        let mut failure = STOOD_STILL.to_owned();
         loop {
-            tokio::time::sleep(RETRY).await;
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            let failure = match tokio::time::timeout(left, self.renew()).await {
+            let left = RENEW_DEADLINE.saturating_sub(self.renewed.elapsed());
+            tokio::time::sleep(RETRY.min(left)).await;
+            let asked = Instant::now();
+            let left = RENEW_DEADLINE.saturating_sub(self.renewed.elapsed());
+            if left.is_zero() {
+                // Nothing is sent any more: others may hold it soon, or do already.
+                return LeaseError::NotRenewed(RENEW_DEADLINE, failure);
+            }
+            failure = match tokio::time::timeout(left, self.renew()).await {
                 Ok(Ok(())) => {
-                    renewed = Instant::now();
-                    continue;
+                    self.renewed = asked;
+                    STOOD_STILL.to_owned()
                 }
-                Ok(Err(error)) if is_conflict(&error) => match self.holder_now().await {
-                    Some(other) if other != self.settings.holder => {
-                        return LeaseError::Taken(other);
+                Ok(Err(error)) if is_conflict(&error) => {
+                    match tokio::time::timeout(left, self.holder_now()).await {
+                        Ok(Some(other)) if other != self.settings.holder => {
+                            return LeaseError::Taken(other);
+                        }
+                        _ => error.to_string(),
                     }
-                    _ => error.to_string(),
-                },
+                }
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "the apiserver did not answer".to_owned(),
             };
-            if renewed.elapsed() >= RENEW_DEADLINE {
-                return LeaseError::NotRenewed(RENEW_DEADLINE, failure);
-            }
         }
     }
 
-    /// Gives the Lease up, so that another takes it without waiting for its end.
+    /// Gives the Lease up, where it is ours, so that another takes it without waiting for its end.
     pub async fn release(&mut self) {
-        let Some(mut held) = self.held.take() else {
-            return;
-        };
-        let spec = held.spec.get_or_insert_default();
-        spec.holder_identity = Some(String::new());
-        spec.lease_duration_seconds = Some(1);
-        let parameters = PostParams::default();
-        let released = self.api.replace(&self.settings.name, &parameters, &held);
-        match tokio::time::timeout(RETRY, released).await {
-            Ok(Ok(_)) => tracing::info!("the Lease is released"),
+        match tokio::time::timeout(RELEASE, self.try_release()).await {
+            Ok(Ok(true)) => tracing::info!("the Lease is released"),
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the Lease was not released; it ends by itself")
             }
             Err(_) => tracing::warn!("the Lease was not released in time; it ends by itself"),
+        }
+    }
+
+    /// Looks first: a renewal or an acquisition may have been cut off after it was applied.
+    async fn try_release(&mut self) -> Result<bool, kube::Error> {
+        self.held = None;
+        loop {
+            let Some(mut found) = self.api.get_opt(&self.settings.name).await? else {
+                return Ok(false);
+            };
+            let spec = found.spec.get_or_insert_default();
+            if spec.holder_identity.as_ref() != Some(&self.settings.holder) {
+                return Ok(false);
+            }
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            match self
+                .api
+                .replace(&self.settings.name, &PostParams::default(), &found)
+                .await
+            {
+                Ok(_) => return Ok(true),
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -226,6 +270,14 @@ impl Lease {
             self.held = Some(found);
         }
         Some(holder)
+    }
+}
+
+/// The apiserver's own words, without the rest of its answer.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{}: {}", status.code, status.message),
+        other => other.to_string(),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod dialects;
 pub(crate) mod manifest;
 pub(crate) mod operator;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod wait;
 pub(crate) mod world;

@@ -11,8 +11,8 @@ use super::control_plane::ControlPlane;
 use super::process::{Leashed, Scratch};
 use super::s3::{Credentials, S3Server};
 
-/// How long a shutdown may take; an operator that needs longer is killed.
-const GRACE: Duration = Duration::from_secs(15);
+/// How long a shutdown may take; an operator that needs longer is killed. A pod has as much by default.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// The operator's configuration file and its environment.
 #[derive(Clone)]
@@ -150,6 +150,13 @@ impl Operator {
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("a running operator");
         process.terminate(GRACE)
+    }
+
+    /// Sends it a signal by name (`STOP`, `CONT`, `TERM`), and waits for nothing.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().expect("a running operator").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.expect("run kill").success());
     }
 
     /// Its exit status, when it ended by itself.

@@ -7,22 +7,14 @@ use std::time::Duration;
 
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
-use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 
-use super::finalizer;
-use crate::api::{
-    AccessKeyRef, AclPolicy, IdentitySnapshot, OutboundDelivery, OutboundDestinationSpec,
-    OutboundLedger, SecretRef,
-};
-use crate::controllers::connect::{NoConnection, connect};
+use super::{abandon, finalizer};
+use crate::api::OutboundDelivery;
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
 use crate::controllers::supervisor::Standing;
-use crate::controllers::{destination, events, ledger};
-use crate::store::Bucket;
-use crate::transfer::abort_open;
 
 /// How long aborting may take. With the grace of a run that stops, a deletion ends within 60 s.
 const ABORT_TIME: Duration = Duration::from_secs(30);
@@ -53,7 +45,7 @@ pub(super) async fn reconcile(
         }
         Standing::Running(()) | Standing::Stopping => Ok(Action::requeue(Duration::from_secs(5))),
         Standing::Ended(left) => {
-            report(context, delivery, &left).await;
+            abandon::report(context, delivery, &left).await;
             let api: Api<OutboundDelivery> = Api::namespaced(
                 context.client.clone(),
                 &delivery.namespace().unwrap_or_default(),
@@ -62,113 +54,20 @@ pub(super) async fn reconcile(
                 .await
                 .map_err(ReconcileError::from_status)?;
             context.cleanups.forget(&uid);
+            context.ledgers.forget(&uid);
             Ok(Action::await_change())
         }
     }
 }
 
-/// Aborts the uploads that the ledger knows; returns what had to stay, each with why.
+/// Aborts what the delivery has open; returns what had to stay, each with why.
 async fn abort_uploads(context: Arc<Context>, delivery: OutboundDelivery) -> Vec<String> {
-    match tokio::time::timeout(ABORT_TIME, abort_known(&context, &delivery)).await {
+    let aborts = abandon::abandon_deleted(&context, &delivery, ABORT_TIME);
+    match tokio::time::timeout(ABORT_TIME, aborts).await {
         Ok(left) => left,
         Err(_) => vec![format!(
             "uploads that the ledger knows: not answered within {} s",
             ABORT_TIME.as_secs()
         )],
-    }
-}
-
-async fn abort_known(context: &Context, delivery: &OutboundDelivery) -> Vec<String> {
-    let namespace = delivery.namespace().unwrap_or_default();
-    let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
-    let opened = match ledger::open(ledgers, delivery).await {
-        Ok(Some(opened)) => opened,
-        Ok(None) => return Vec::new(),
-        Err(error) => return vec![format!("uploads of a ledger that can't be read: {error}")],
-    };
-    let states = match opened.ledger.states() {
-        Ok(states) => states,
-        Err(error) => return vec![format!("uploads of a ledger that can't be read: {error}")],
-    };
-    if states.values().all(|state| state.open_upload().is_none()) {
-        return Vec::new();
-    }
-    match bucket(context, &namespace, &opened.header.destination).await {
-        Ok(bucket) => {
-            let left = abort_open(&opened.plan, &states, &bucket, ABORT_TIME).await;
-            left.into_iter().map(|left| left.to_string()).collect()
-        }
-        Err(why) => vec![format!(
-            "uploads in bucket {}: {why}",
-            opened.header.destination.bucket
-        )],
-    }
-}
-
-/// The bucket by the credentials that were last good, else by what the ledger says of the destination.
-async fn bucket(
-    context: &Context,
-    namespace: &str,
-    snapshot: &IdentitySnapshot,
-) -> Result<Bucket, String> {
-    if let Some(live) = context.buckets.subscribe(&snapshot.uid) {
-        let bucket = live.borrow().clone();
-        if bucket.target().bucket.as_str() == snapshot.bucket {
-            return Ok(bucket);
-        }
-    }
-    let spec = spec_of(snapshot);
-    let resolved =
-        destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
-    match connect(context, namespace, &spec, resolved.target).await {
-        Ok(connection) => Ok(connection.bucket),
-        Err(NoConnection::Refused { message, .. } | NoConnection::Unanswered { message, .. }) => {
-            Err(message)
-        }
-    }
-}
-
-/// The spec that the snapshot was made from, as far as aborting needs it.
-fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
-    let secret = snapshot.secret_name.clone();
-    OutboundDestinationSpec {
-        bucket: snapshot.bucket.clone(),
-        prefix: Some(snapshot.prefix.clone()),
-        region: Some(snapshot.region.clone()),
-        bucket_owner: snapshot.bucket_owner.clone(),
-        endpoint: snapshot.endpoint.clone(),
-        addressing: Some(snapshot.addressing),
-        permission_mode: snapshot.permission_mode,
-        access_key: secret.map(|name| AccessKeyRef {
-            secret_ref: SecretRef { name },
-        }),
-        acl: Some(AclPolicy::None),
-        read_back: None,
-        split_size: None,
-        verification: None,
-        suspend: None,
-    }
-}
-
-/// Names what had to stay: in the log, and in an Event, which a namespace that is going may not take any more.
-async fn report(context: &Context, delivery: &OutboundDelivery, left: &[String]) {
-    for what in left {
-        tracing::warn!(
-            namespace = delivery.namespace(),
-            name = delivery.name_any(),
-            what,
-            "left behind at the deletion; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
-        );
-    }
-    if !left.is_empty() {
-        let note = format!("left behind: {}", left.join("; "));
-        events::publish(
-            &context.recorder,
-            delivery,
-            EventType::Warning,
-            "UploadsLeft",
-            &note,
-        )
-        .await;
     }
 }

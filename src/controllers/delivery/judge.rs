@@ -1,7 +1,10 @@
 //! From where a delivery stands to what its status says: pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
+use super::work_time::{WRITE_INTERVAL, WorkTime};
 use crate::api::{
     Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason,
     DeliveryReceipt, DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
@@ -23,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) progress: Option<DeliveryProgress>,
     pub(crate) attempts: u32,
     pub(crate) last_error: Option<String>,
+    /// The time spent working, once it is known.
+    pub(crate) work: Option<WorkTime>,
 }
 
 /// How far the work is.
@@ -35,6 +40,8 @@ pub(crate) enum Stage {
     Uploading,
     /// All objects are there; the receipt is on its way.
     Finalizing,
+    /// Its time is over: what is open is aborted.
+    GivingUp,
 }
 
 /// Everything was delivered.
@@ -70,6 +77,8 @@ pub(crate) struct Facts<'a> {
     /// The value of `outbound.dev/requestedAt` that this status answers.
     pub(crate) request: Option<String>,
     pub(crate) report: Option<&'a Report>,
+    /// The time spent working, where the report has it.
+    pub(crate) spent: Option<Duration>,
     pub(crate) now: Timestamp,
 }
 
@@ -87,6 +96,10 @@ pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
             .clone()
             .or_else(|| begun.then(|| seconds(facts.now))),
         last_handled_request: facts.request.clone(),
+        active_seconds: facts
+            .spent
+            .and_then(|spent| i64::try_from(spent.as_secs()).ok())
+            .or(old.active_seconds),
         ..old.clone()
     };
     if let Some(report) = facts.report {
@@ -146,6 +159,7 @@ const fn phase(verdict: &Verdict, stage: Stage) -> Phase {
             Stage::Planning => Phase::Planning,
             Stage::Uploading => Phase::Uploading,
             Stage::Finalizing => Phase::Finalizing,
+            Stage::GivingUp => Phase::Uploading,
         },
         Verdict::Waiting(..) | Verdict::Stalled(..) => Phase::Pending,
         Verdict::Suspended(_) => Phase::Suspended,
@@ -167,6 +181,10 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
                 Stage::Finalizing => (
                     DeliveryReason::Uploading,
                     "all objects are there; the receipt is being sent",
+                ),
+                Stage::GivingUp => (
+                    DeliveryReason::DeadlineExceeded,
+                    "it worked for longer than it may; its uploads are being aborted",
                 ),
             };
             conditions.situation(Situation::Working, reason.as_str(), message)
@@ -209,13 +227,40 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
     .finish()
 }
 
-/// Whether two statuses differ in progress alone, which may wait for its turn to be written.
-pub(crate) fn differ_in_progress_alone(old: &DeliveryStatus, new: &DeliveryStatus) -> bool {
-    let without_progress = DeliveryStatus {
-        progress: new.progress.clone(),
+/// How two statuses differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// In nothing that is worth a write.
+    None,
+    /// In progress alone, which may wait for its turn to be written.
+    Progress,
+    /// In what users wait for.
+    More,
+}
+
+/// How `new` differs from what is written.
+pub(crate) fn difference(old: &DeliveryStatus, new: &DeliveryStatus) -> Difference {
+    let with_new_time = DeliveryStatus {
+        active_seconds: new.active_seconds,
         ..old.clone()
     };
-    old != new && without_progress == *new && old.progress.is_some()
+    if with_new_time == *new {
+        let spent = |status: &DeliveryStatus| status.active_seconds.unwrap_or_default();
+        let behind = spent(new).abs_diff(spent(old));
+        return if behind >= WRITE_INTERVAL.as_secs() {
+            Difference::Progress
+        } else {
+            Difference::None
+        };
+    }
+    let with_progress = DeliveryStatus {
+        progress: new.progress.clone(),
+        ..with_new_time
+    };
+    if with_progress == *new && old.progress.is_some() {
+        return Difference::Progress;
+    }
+    Difference::More
 }
 
 fn seconds(time: Timestamp) -> String {
@@ -234,6 +279,7 @@ mod tests {
             generation: 1,
             request: None,
             report,
+            spent: None,
             now: Timestamp::UNIX_EPOCH,
         };
         status(&facts, verdict)
@@ -355,11 +401,19 @@ mod tests {
             Some(&report(1)),
         );
         let second = made(&first, &Verdict::Working, Some(&report(2)));
-        assert!(differ_in_progress_alone(&first, &second));
-        assert!(!differ_in_progress_alone(&first, &first));
-        assert!(!differ_in_progress_alone(
-            &first,
-            &made(&first, &Verdict::Suspended(String::new()), Some(&report(2)))
-        ));
+        assert_eq!(difference(&first, &second), Difference::Progress);
+        assert_eq!(difference(&first, &first), Difference::None);
+        let held = made(&first, &Verdict::Suspended(String::new()), Some(&report(2)));
+        assert_eq!(difference(&first, &held), Difference::More);
+    }
+
+    #[test]
+    fn time_alone_is_written_now_and_then() {
+        let at = |seconds| DeliveryStatus {
+            active_seconds: Some(seconds),
+            ..DeliveryStatus::default()
+        };
+        assert_eq!(difference(&at(5), &at(14)), Difference::None);
+        assert_eq!(difference(&at(5), &at(15)), Difference::Progress);
     }
 }

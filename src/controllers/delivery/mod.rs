@@ -2,15 +2,19 @@
 
 mod abandon;
 mod cleanup;
+mod expire;
 mod finalizer;
 mod gate;
 mod judge;
+mod known;
 mod outcome;
 mod planning;
 mod prepare;
 mod request;
 mod run;
 mod source;
+mod ttl;
+mod work_time;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +32,10 @@ use super::supervisor::{Standing, Supervisor};
 use super::{events, ledger, request_of, status};
 use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery, OutboundLedger};
 use gate::Gate;
-use judge::{Facts, Report, Verdict};
+use judge::{Difference, Facts, Report, Verdict};
+pub(crate) use known::KnownLedgers;
 use outcome::Outcome;
+use work_time::{WRITE_INTERVAL, WorkTime};
 
 /// How long the cache may be behind our own write before a look is worth while.
 const CACHE_LAG: Duration = Duration::from_millis(200);
@@ -59,7 +65,8 @@ pub(crate) async fn reconcile(
         }
     };
     // Before the first list is in, a destination that is there would be told to be missing.
-    if context.destinations.wait_until_ready().await.is_err() {
+    let mut listed = context.destinations_listed.clone();
+    if listed.wait_for(|listed| *listed).await.is_err() {
         return Ok(Action::await_change());
     }
     let uid = delivery.uid().unwrap_or_default();
@@ -77,11 +84,16 @@ pub(crate) async fn reconcile(
         Ok(gate) => gate,
         Err(verdict) => return hold(&context, delivery, verdict).await,
     };
-    match context.runs.standing(&uid) {
+    let standing = context.runs.standing(&uid);
+    if is_overdue(delivery, &standing) {
+        return expire::reconcile(&context, delivery, standing).await;
+    }
+    match standing {
         Standing::Ended(outcome) => conclude(&context, delivery, &gate, outcome).await,
         Standing::Stopping => Ok(Action::await_change()),
         Standing::Running(report) if gate.still_fits(&report) => {
-            write(&context, delivery, Some(&report), &Verdict::Working).await
+            let action = write(&context, delivery, Some(&report), &Verdict::Working).await?;
+            Ok(before_deadline(delivery, &report, action))
         }
         // The mode was changed: uploads of the other identity can't go on.
         Standing::Running(_) => {
@@ -92,6 +104,30 @@ pub(crate) async fn reconcile(
             Ok(()) => begin(&context, delivery, gate).await,
             Err(verdict) => write(&context, delivery, None, &verdict).await,
         },
+    }
+}
+
+/// Whether the delivery worked for as long as it may, and no run of it has come to its end.
+fn is_overdue(delivery: &OutboundDelivery, standing: &Standing<Report, Outcome>) -> bool {
+    let report = match standing {
+        Standing::Running(report) => Some(report),
+        Standing::Ended(outcome) if outcome.is_final() => return false,
+        Standing::Ended(outcome) => Some(&outcome.report),
+        Standing::Stopping | Standing::Absent => None,
+    };
+    let left = work_time::left(delivery, report, Instant::now());
+    left.is_some_and(|left| left.is_zero())
+}
+
+/// Looks again at the deadline, where there is one, and before it to write the time spent.
+fn before_deadline(delivery: &OutboundDelivery, report: &Report, action: Action) -> Action {
+    match work_time::left(delivery, Some(report), Instant::now()) {
+        // A write that waits for its turn comes first, as turns are short.
+        Some(left) if action == Action::await_change() => {
+            // A moment later, or rounding would wake it a moment too early.
+            Action::requeue(left.min(WRITE_INTERVAL) + Duration::from_millis(5))
+        }
+        _ => action,
     }
 }
 
@@ -116,9 +152,12 @@ fn is_retry(delivery: &OutboundDelivery) -> bool {
 
 /// After the end: what only a running delivery needs goes. The ledger of a failed one stays for a retry.
 async fn tidy(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
-    context.runs.forget(&delivery.uid().unwrap_or_default());
+    let uid = delivery.uid().unwrap_or_default();
+    context.runs.forget(&uid);
+    context.ledgers.forget(&uid);
     if !finalizer::is_set(delivery) {
-        return echo(context, delivery).await;
+        echo(context, delivery).await?;
+        return ttl::enforce(context, delivery).await;
     }
     let namespace = delivery.namespace().unwrap_or_default();
     let complete = delivery
@@ -139,7 +178,7 @@ async fn tidy(context: &Context, delivery: &OutboundDelivery) -> Result<Action, 
 }
 
 /// Answers a request that came after all was delivered: there is nothing left to do.
-async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
+async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<(), ReconcileError> {
     let request = request_of(&delivery.metadata);
     if let Some(status) = delivery
         .status
@@ -158,7 +197,7 @@ async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<Action, 
             .await
             .map_err(ReconcileError::from_status)?;
     }
-    Ok(Action::await_change())
+    Ok(())
 }
 
 /// Stops the run, where there is one, and says why once it stands still.
@@ -200,6 +239,7 @@ async fn begin(
         } else {
             gate::attempts(delivery)
         },
+        work: Some(WorkTime::start(work_time::before(delivery), Instant::now())),
         ..Report::default()
     };
     write(context, delivery, Some(&report), &Verdict::Working).await?;
@@ -228,8 +268,10 @@ async fn conclude(
         let asked_anew = request_of(&delivery.metadata) != outcome.request;
         let pause = until.saturating_duration_since(Instant::now());
         if pause.is_zero() || asked_anew {
+            // The next run counts on from the time that stands in the status.
+            write(context, delivery, Some(&outcome.report), &Verdict::Working).await?;
             context.runs.forget(&uid);
-            return Ok(Action::requeue(Duration::ZERO));
+            return Ok(Action::requeue(CACHE_LAG));
         }
         if outcome.doubts_access()
             && ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str())
@@ -278,16 +320,20 @@ async fn write(
         generation: delivery.metadata.generation.unwrap_or_default(),
         request: request_of(&delivery.metadata),
         report,
+        spent: report
+            .and_then(|report| report.work)
+            .map(|work| work.spent(Instant::now())),
         now: Timestamp::now(),
     };
     let new = judge::status(&facts, verdict);
-    if delivery.status.as_ref() == Some(&new) {
-        return Ok(Action::await_change());
-    }
-    if judge::differ_in_progress_alone(&old, &new)
-        && let Err(wait) = context.progress_turns.take()
-    {
-        return Ok(Action::requeue(wait));
+    match judge::difference(&old, &new) {
+        Difference::None => return Ok(Action::await_change()),
+        Difference::Progress => {
+            if let Err(wait) = context.progress_turns.take() {
+                return Ok(Action::requeue(wait));
+            }
+        }
+        Difference::More => {}
     }
     let api: Api<OutboundDelivery> = Api::namespaced(
         context.client.clone(),
@@ -330,7 +376,7 @@ async fn tell(
         name = delivery.name_any(),
         generation = delivery.metadata.generation,
         reason = ready.reason,
-        message = ready.message,
+        why = ready.message,
         "delivery"
     );
     events::publish(

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
-use super::abandon::abandon;
+use super::abandon;
+use super::known::Known;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
 use super::run::Work;
@@ -33,7 +34,7 @@ pub(super) async fn prepare(
     match ledger::open(api.clone(), &work.delivery).await {
         Ok(Some(opened)) => match unfit(work, &opened).await? {
             None => return Ok(opened),
-            Some(why) => give_up(work, &api, &opened, bucket, why).await?,
+            Some(why) => give_up(work, &api, opened.into(), bucket, why).await?,
         },
         Ok(None) => {}
         Err(error @ LedgerUnusable::Kubernetes(_)) => {
@@ -105,7 +106,7 @@ pub(super) fn volume_files(work: &Work, plan: &Plan) -> VolumeFiles {
 async fn give_up(
     work: &Work,
     api: &Api<OutboundLedger>,
-    opened: &Opened,
+    known: Known,
     bucket: &Bucket,
     why: &str,
 ) -> Result<(), NoPlan> {
@@ -116,9 +117,8 @@ async fn give_up(
         why,
         "an earlier ledger is given up; the source is planned anew"
     );
-    for left in abandon(&opened.ledger, &opened.plan, bucket, ABORT_TIME).await {
-        tracing::warn!(namespace, name, left, "an upload could not be aborted");
-    }
+    let left = abandon::abandon(&known, bucket, ABORT_TIME).await;
+    abandon::report(&work.context, &work.delivery, &left).await;
     ledger::delete(api, &work.delivery).await.map_err(transient)
 }
 

@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 use tokio::sync::watch;
 
-use super::abandon::abandon;
+use super::abandon;
 use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
 use super::judge::{Delivered, Report, Stage};
+use super::known::Known;
 use super::outcome::{End, Outcome};
 use super::planning::NoPlan;
 use super::prepare::{self, volume_files};
 use super::request::{self, Md5, Request};
+use super::work_time::{self, WorkTime};
 use crate::api::{
     DeliveredObject, DeliveryProgress, DeliveryReason, DeliveryReceipt, OutboundDelivery,
 };
@@ -53,12 +55,17 @@ pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
     let begun = Report {
         mode: Some(work.gate.mode()),
         destination: Some(work.gate.planned().clone()),
+        work: Some(WorkTime::start(
+            work_time::before(&work.delivery),
+            Instant::now(),
+        )),
         ..Report::default()
     };
     handle.report.send_replace(begun);
     let end = work_through(&work, &handle).await;
     let end = count_attempts(&work, &handle, end);
-    let report = handle.report.borrow().clone();
+    let mut report = handle.report.borrow().clone();
+    report.work = report.work.map(|time| time.stop(Instant::now()));
     Outcome {
         report,
         request: request_of(&work.delivery.metadata),
@@ -154,23 +161,20 @@ async fn transfer_all(
     bucket: watch::Receiver<Bucket>,
     opened: Opened,
 ) -> End {
-    let Opened {
-        plan,
-        header,
-        ledger,
-    } = opened;
-    let job = match job(work, &request, &plan, &header, &ledger) {
+    let known = Known::from(opened);
+    let uid = work.delivery.uid().unwrap_or_default();
+    work.context.ledgers.keep(&uid, known.clone());
+    let job = match job(work, &request, &known) {
         Ok(job) => job,
         Err(error) => return interrupted(error),
     };
-    let (plan, ledger) = (job.plan.clone(), Arc::new(ledger));
-    let source = Arc::new(volume_files(work, &plan));
+    let source = Arc::new(volume_files(work, &known.plan));
     let (progress, news) = watch::channel(Progress::default());
     // Boxed, because the whole engine in the type of a run is more than the compiler lays out.
     let transfer: BoxFuture<_> = Box::pin(transfer::run(
         job,
         bucket.clone(),
-        ledger.clone(),
+        known.ledger.clone(),
         source,
         work.context.resources.clone(),
         progress,
@@ -184,22 +188,16 @@ async fn transfer_all(
     match ended {
         Ok(delivered) => {
             // A copy: whoever looks at the bucket keeps the others from renewing it.
-            let known = bucket.borrow().capabilities();
-            learn(work, known, delivered.capabilities);
-            End::Delivered(Box::new(summary(&plan, &delivered)))
+            let before = bucket.borrow().capabilities();
+            learn(work, before, delivered.capabilities);
+            End::Delivered(Box::new(summary(&known.plan, &delivered)))
         }
         Err(error) => {
             let end = from_error(&error);
             if matches!(end, End::Failed(..)) {
                 let now = bucket.borrow().clone();
-                for left in abandon(&ledger, &plan, &now, ABORT_TIME).await {
-                    tracing::warn!(
-                        namespace = work.delivery.namespace(),
-                        name = work.delivery.name_any(),
-                        left,
-                        "left behind by a failed delivery"
-                    );
-                }
+                let left = abandon::abandon(&known, &now, ABORT_TIME).await;
+                abandon::report(&work.context, &work.delivery, &left).await;
             }
             end
         }
@@ -209,14 +207,13 @@ async fn transfer_all(
 fn job(
     work: &Work,
     request: &Request,
-    plan: &crate::plan::Plan,
-    header: &crate::api::LedgerHeader,
-    ledger: &crate::controllers::ledger::KubeLedger,
+    known: &Known,
 ) -> Result<Job, Box<dyn std::error::Error + Send + Sync>> {
     let target = &work.gate.resolved().target;
+    let (plan, header) = (&known.plan, &known.header);
     Ok(Job {
-        plan: Arc::new(plan.clone()),
-        states: ledger.states()?,
+        plan: plan.clone(),
+        states: known.ledger.states()?,
         facts: ReceiptFacts {
             namespace: work.delivery.namespace().unwrap_or_default(),
             name: work.delivery.name_any(),

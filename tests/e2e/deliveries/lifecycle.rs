@@ -220,7 +220,12 @@ async fn names_what_had_to_stay(world: &World) {
         }
     })
     .await;
-    assert!(world.operator.log().contains("left behind at the deletion"));
+    assert!(
+        world
+            .operator
+            .log()
+            .contains("lifecycle rule for incomplete uploads")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,14 +5,17 @@ mod changed;
 mod dialects;
 mod happy;
 mod keys;
+mod leader;
 mod lifecycle;
 mod memory;
 mod receipts;
 mod refused;
 mod restart;
+mod shutdown;
 mod slow;
 mod sources;
 mod store;
+mod time;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -195,8 +198,13 @@ fn conditions(object: &Value) -> Vec<String> {
     all
 }
 
-/// The ledger and the finalizer are there only while they are needed.
+/// The ledger and the finalizer are there only while they are needed, and no upload stays open.
 async fn nothing_internal_is_left(world: &World, name: &str) {
+    nothing_is_left_in_the_cluster(world, name).await;
+    assert_eq!(world.bucket.uploads().await, []);
+}
+
+async fn nothing_is_left_in_the_cluster(world: &World, name: &str) {
     eventually(PATIENCE, "finalizer and ledger are gone", async || {
         let delivery = world.get(KIND, name);
         let ledgers = world
@@ -212,7 +220,6 @@ async fn nothing_internal_is_left(world: &World, name: &str) {
         }
     })
     .await;
-    assert_eq!(world.bucket.uploads().await, []);
 }
 
 /// What a program of the system says of those bytes: the first word of its output.

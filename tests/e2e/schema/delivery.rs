@@ -222,6 +222,23 @@ fn the_other_fields_take_what_they_say() {
             ("backoffLimit: 1001", "should be less than or equal to 1000"),
             ("backoffLimit: 1.5", "must be of type integer"),
             (
+                "activeDeadlineSeconds: 0",
+                "should be greater than or equal to 1",
+            ),
+            (
+                "activeDeadlineSeconds: 2147483648",
+                "should be less than or equal to 2147483647",
+            ),
+            (
+                "ttlSecondsAfterFinished: -1",
+                "should be greater than or equal to 0",
+            ),
+            (
+                "ttlSecondsAfterFinished: 2147483648",
+                "should be less than or equal to 2147483647",
+            ),
+            ("ttlSecondsAfterFinished: 1h", "must be of type integer"),
+            (
                 "destinationRef: null",
                 "spec.destinationRef: Required value",
             ),
@@ -243,6 +260,7 @@ fn the_other_fields_take_what_they_say() {
             "split: {delimiter: \"\\0\", boundary: Record, separator: \"._=+~@-Az09\"}",
             "split: {delimiter: \"|\"}",
             "ifExists: Fail\nsuspend: true\nbackoffLimit: 0",
+            "activeDeadlineSeconds: 1\nttlSecondsAfterFinished: 0",
             "logicalTime: 2026-11-24T00:00:00Z",
             "logicalTime: 2026-11-24T01:00:00.5+01:00",
         ],
@@ -352,6 +370,8 @@ fn what_steers_a_delivery_can_be_changed() {
     for change in [
         "",
         "suspend: true\nbackoffLimit: 1",
+        "activeDeadlineSeconds: 1\nttlSecondsAfterFinished: 0",
+        "activeDeadlineSeconds: 2",
         "suspend: false\nbackoffLimit: 2",
         "",
     ] {
