@@ -162,23 +162,22 @@ async fn stopped_before_complete_nothing_is_sent_again_in_any_dialect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_refuses_the_whole_gets_a_lesser_dialect() {
-    let server = Server::start().await;
-    let store = store(&server, Checksums::NoWholeObject, Conditions::Honoured).await;
-    let bucket = proved(&store).await;
-    assert_eq!(
-        bucket.capabilities().dialect,
-        Dialect::Crc64Nvme,
-        "no proof can tell"
-    );
-    let case = Case::new(&[records(2 * PART, 65)], ReadBack::WriteOnly);
-    let (ended, _) = case.run(bucket, &ledger()).await;
-    assert_eq!(ended.unwrap().capabilities.dialect, Dialect::Crc32c);
-    case.verify(&server).await;
-    assert_eq!(
-        server.logged(&["s3_UploadPart ", "f00.csv"]),
-        4,
-        "once a dialect"
-    );
+    for (read_back, len, parts) in [
+        (ReadBack::WriteOnly, 2 * PART, 4),
+        (ReadBack::Granted, 1000, 0),
+    ] {
+        let server = Server::start().await;
+        let store = store(&server, Checksums::NoWholeObject, Conditions::Honoured).await;
+        let bucket = proved(&store).await;
+        let known = bucket.capabilities().dialect;
+        assert_eq!(known, Dialect::Crc64Nvme, "no proof can tell");
+        let case = Case::new(&[records(len, 65)], read_back);
+        let (ended, _) = case.run(bucket, &ledger()).await;
+        assert_eq!(ended.unwrap().capabilities.dialect, Dialect::Crc32c);
+        case.verify(&server).await;
+        let sent = server.logged(&["s3_UploadPart ", "f00.csv"]);
+        assert_eq!(sent, parts, "once a dialect");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,24 +242,22 @@ async fn a_store_that_overwrites_is_found_out_and_looked_at_before_each_write() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_receipt_tells_costs_no_second_receipt() {
-    let server = Server::start().await;
-    let store = store(&server, Checksums::All, Conditions::Honoured).await;
-    let case = Case::new(&[records(9, 70)], ReadBack::WriteOnly);
-    let (ended, _) = case.run(proved(&store).await, &ledger()).await;
-    let known = ended.unwrap().capabilities;
-    assert_eq!(known.conditional_write, ConditionalWrite::Honoured);
-    let puts = |status| server.logged(&["s3_PutObject ", "d.info", status]);
-    assert_eq!(
-        (puts(" 200 "), puts(" 412 ")),
-        (0, 1),
-        "it is asked once and written never"
-    );
-    // Known from then on: nothing is asked again.
-    let again = Server::start().await;
-    let bucket = again.bucket().with_capabilities(known);
-    let (ended, _) = case.run(bucket, &ledger()).await;
-    ended.unwrap();
-    assert_eq!(again.logged(&["s3_PutObject "]), 0);
+    for (read_back, written) in [(ReadBack::WriteOnly, 0), (ReadBack::Granted, 1)] {
+        let server = Server::start().await;
+        let case = Case::new(&[records(9, 70)], read_back);
+        let (ended, _) = case.run(server.bucket(), &ledger()).await;
+        let known = ended.unwrap().capabilities;
+        assert_eq!(known.conditional_write, ConditionalWrite::Honoured);
+        let puts = |status| server.logged(&["s3_PutObject ", "d.info", status]);
+        let counts = (puts(" 200 "), puts(" 412 "));
+        assert_eq!(counts, (written, 1), "asked once, written never");
+        // Known from then on: nothing is asked again.
+        let again = Server::start().await;
+        let bucket = again.bucket().with_capabilities(known);
+        let (ended, _) = case.run(bucket, &ledger()).await;
+        ended.unwrap();
+        assert_eq!(again.logged(&["s3_PutObject ", "d.info"]), written);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, ObjectDigest};
-use crate::store::{ErrorClass, ReadBack, StoreError};
+use crate::store::{ErrorClass, ReadBack, Refusal, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -26,9 +26,16 @@ impl Task<'_> {
     /// Reads, hashes and puts the object.
     pub(super) async fn put(&self) -> Result<Landed, TransferError> {
         loop {
-            let seen = self.context.attempts.begin();
+            let (seen, dialect) = (self.context.attempts.begin(), self.dialect());
             match self.try_put().await {
                 Ok(landed) => return Ok(landed),
+                Err(ReadFault::Ended(TransferError::AccessLost { error, .. }))
+                    if error.refusal() == Some(Refusal::ChecksumUnsupported)
+                        && self.context.learned.does_not_work(dialect).is_some() =>
+                {
+                    let key = &self.outgoing.key;
+                    tracing::warn!(%key, %error, "the object is sent again with a lesser checksum");
+                }
                 Err(ReadFault::Ended(error)) => return Err(error),
                 Err(ReadFault::Source(fault)) => {
                     let key = &self.outgoing.key;

@@ -17,7 +17,7 @@ pub enum Checksums {
     All,
     /// CRC64NVME is an unknown algorithm.
     NoCrc64,
-    /// Parts may have a CRC64NVME, the whole object may not.
+    /// Parts may have a CRC64NVME, a whole object may not.
     NoWholeObject,
     /// Any `x-amz-checksum` header, `x-amz-sdk-checksum-algorithm` or trailer is not implemented.
     NoHeaders,
@@ -216,9 +216,7 @@ impl Store {
                 "Checksum algorithm provided is unsupported.",
             )),
             Checksums::NoWholeObject
-                if head.starts_with("post ")
-                    && names("x-amz-checksum-type: full_object")
-                    && !head.contains("?uploads") =>
+                if names("x-amz-checksum-crc64nvme") && !head.contains("partnumber=") =>
             {
                 Some(Message::error(
                     "400 Bad Request",

@@ -191,7 +191,9 @@ async fn transfer_all(
     told.tell(work, &last.notices).await;
     match ended {
         Ok(delivered) => {
-            learn(work, &bucket.borrow(), delivered.capabilities);
+            // A copy: whoever looks at the bucket keeps the others from renewing it.
+            let before = bucket.borrow().capabilities();
+            learn(work, before, delivered.capabilities);
             End::Delivered(Box::new(summary(&known.plan, &delivered)))
         }
         Err(error) => {
@@ -286,8 +288,8 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
 }
 
 /// Keeps what the delivery found out of the store, and has it told in the destination's status.
-fn learn(work: &Work, bucket: &Bucket, found: Capabilities) {
-    if bucket.capabilities() == found {
+fn learn(work: &Work, known: Capabilities, found: Capabilities) {
+    if known == found {
         return;
     }
     let (context, gate) = (&work.context, &work.gate);

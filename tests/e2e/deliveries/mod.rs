@@ -2,6 +2,7 @@
 //! `md5sum`; what is there is seen through kubectl, the S3 server's disk and the customer's own client.
 
 mod changed;
+mod dialects;
 mod happy;
 mod keys;
 mod leader;

@@ -50,11 +50,15 @@ async fn write_only_a_small_object_is_an_upload_of_one_part_and_nothing_is_read(
             assert_eq!(count(&world.bucket, operation, key), 1, "{key} {operation}");
         }
     }
+    // The first receipt is sent once more, to find out whether the condition is honoured: it is.
+    let is_probe = |it: &crate::support::s3::Request| {
+        it.operation == "PutObject" && it.key == "audience/parts.info" && it.status == 412
+    };
     let mut operations: Vec<_> = world
         .bucket
         .requests()
         .into_iter()
-        .filter(|it| it.key.starts_with(PREFIX))
+        .filter(|it| it.key.starts_with(PREFIX) && !is_probe(it))
         .map(|it| it.operation)
         .collect();
     operations.sort();
