@@ -83,6 +83,10 @@ impl Combined {
 }
 
 /// What a store that doesn't know CRC64NVME verifies a part by.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each part that is being hashed; a box would only move it"
+)]
 enum OfPart {
     /// It does know CRC64NVME, which is computed anyway.
     Nothing,

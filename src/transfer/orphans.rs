@@ -9,7 +9,7 @@ use crate::plan::{ObjectKey, Plan};
 use crate::store::{Bucket, ObjectMetadata, OpenUpload, StoreError, UploadId};
 
 /// The uploads that are provably of `plan` and that `states` doesn't know: of one of its keys, created after
-/// `planned_at`, and by whom our own uploads are created, where the store names anybody.
+/// `planned_at`, and by whom our own uploads are created: a store that names nobody proves nothing.
 ///
 /// Another delivery of the same keys may have made one: the caller must look whether a ledger knows it.
 ///
@@ -42,13 +42,16 @@ pub async fn find_orphans(
     else {
         return Ok(Vec::new());
     };
+    // A store that names nobody proves nothing: the customer may upload to the same key.
+    if candidates.iter().all(|open| open.initiator.is_none()) {
+        return Ok(Vec::new());
+    }
     let mut ours = listed.iter().filter(|open| known.contains(&open.upload));
     let us = match ours.find_map(|open| open.initiator.clone()) {
         Some(us) => Some(us),
-        None if candidates.iter().all(|open| open.initiator.is_none()) => None,
         None => who_we_are(bucket, first, token).await?,
     };
-    let of_us = |open: &&OpenUpload| open.initiator.is_none() || open.initiator == us;
+    let of_us = |open: &&OpenUpload| us.is_some() && open.initiator == us;
     let orphans = candidates.into_iter().filter(of_us);
     Ok(orphans
         .filter_map(|open| Some(((*keys.get(open.key.as_str())?).clone(), open.upload.clone())))

@@ -192,7 +192,7 @@ impl Store {
             let name = line.split(':').next().unwrap_or_default();
             // A HEAD keeps the length of what it leaves out.
             let length = name.eq_ignore_ascii_case("content-length");
-            if !(length && !answer.body.is_empty()) && !name.eq_ignore_ascii_case("connection") {
+            if (!length || answer.body.is_empty()) && !name.eq_ignore_ascii_case("connection") {
                 head.push_str(line);
                 head.push_str("\r\n");
             }

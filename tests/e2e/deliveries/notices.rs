@@ -68,7 +68,9 @@ async fn a_store_that_lists_no_parts_costs_the_objects_in_flight_and_is_said() {
     wire.speed(None);
     let delivery = completes(&world, "told").await;
     assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
-    assert_eq!(count(&world.bucket, "UploadPart", KEY), before + 8);
+    // The server may log the two that were in flight at the kill after `before` was counted.
+    let sent = count(&world.bucket, "UploadPart", KEY) - before;
+    assert!((8..=10).contains(&sent), "{sent} parts");
     nothing_internal_is_left(&world, "told").await;
 }
 
