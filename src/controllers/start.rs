@@ -9,7 +9,6 @@ use futures::{StreamExt as _, future};
 use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +18,7 @@ use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use super::watches::{GuardedDestination, addressees, api, filtered, objects, secrets};
+use super::watches::{DestinationNews, GuardedDestination, addressees, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
 use crate::transfer::Resources;
@@ -125,10 +124,6 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
-    let changed = watcher(
-        api::<GuardedDestination>(&shared.client, namespace),
-        watcher::Config::default(),
-    );
     let context = Context::new(
         shared,
         destinations.clone(),
@@ -139,19 +134,19 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let context = Arc::new(context);
     let waiting = deliveries.clone();
 
-    let destination_stream = filtered(
-        destination_writer,
-        destination_events,
-        context.destinations_listed.clone(),
-    );
+    let listed = context.destinations_listed.clone();
+    let (news, changes) = DestinationNews::new(destinations.clone(), listed);
+    let destination_stream = filtered(destination_writer, destination_events, move |event| {
+        news.tell(event);
+    });
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events, CancellationToken::new());
+    let delivery_stream = filtered(delivery_writer, delivery_events, |_| {});
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
-        .watches_stream(changed.touched_objects(), move |changed| {
-            addressees(&waiting, &changed)
-        })
+        .reconcile_on(
+            changes.flat_map(move |changed| futures::stream::iter(addressees(&waiting, &changed))),
+        )
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
     let reconciles = future::join(

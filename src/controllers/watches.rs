@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -63,14 +64,11 @@ where
 }
 
 /// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
-/// that we wrote ourselves wakes nobody. Cancels `listed` once the first list is in the cache.
-///
-/// `listed` stands for the cache's own `wait_until_ready`, which wakes only the last of several that wait (kube 5.0):
-/// the controller is one, and a reconcile that waited too would wait forever.
+/// that we wrote ourselves wakes nobody. `seen` is told each event once the cache has it.
 pub(super) fn filtered<K>(
     writer: reflector::store::Writer<K>,
     events: Events<K>,
-    listed: CancellationToken,
+    seen: impl Fn(&watcher::Event<K>) + Send + 'static,
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
@@ -78,11 +76,7 @@ where
     events
         .default_backoff()
         .reflect(writer)
-        .inspect_ok(move |event| {
-            if matches!(event, watcher::Event::InitDone) {
-                listed.cancel();
-            }
-        })
+        .inspect_ok(seen)
         .applied_objects()
         .predicate_filter(
             predicates::generation
@@ -90,6 +84,54 @@ where
                 .combine(predicates::finalizers),
             PredicateConfig::default(),
         )
+}
+
+/// What a cache of destinations tells those who look into it.
+pub(super) struct DestinationNews {
+    cache: Store<GuardedDestination>,
+    /// Stands for the cache's own `wait_until_ready`, which wakes only the last of several that wait (kube 5.0): the
+    /// controller is one, and a reconcile that waited too might wait forever.
+    listed: CancellationToken,
+    changed: UnboundedSender<ObjectRef<GuardedDestination>>,
+}
+
+impl DestinationNews {
+    /// The news of `cache`, and the destinations that changed. Who is woken by one finds the change in the cache: a
+    /// watch of its own would be ahead of it now and then, and the change would be missed.
+    pub(super) fn new(
+        cache: Store<GuardedDestination>,
+        listed: CancellationToken,
+    ) -> (Self, UnboundedReceiver<ObjectRef<GuardedDestination>>) {
+        let (changed, changes) = unbounded();
+        let news = Self {
+            cache,
+            listed,
+            changed,
+        };
+        (news, changes)
+    }
+
+    /// To be called with each event once the cache has it.
+    pub(super) fn tell(&self, event: &watcher::Event<GuardedDestination>) {
+        match event {
+            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
+                self.send(ObjectRef::from_obj(object));
+            }
+            // A list appears in the cache as a whole, at its end.
+            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+            watcher::Event::InitDone => {
+                self.listed.cancel();
+                let all = self.cache.state();
+                all.iter()
+                    .for_each(|object| self.send(ObjectRef::from_obj(object.as_ref())));
+            }
+        }
+    }
+
+    fn send(&self, object: ObjectRef<GuardedDestination>) {
+        // A closed channel means that the controller is shutting down.
+        drop(self.changed.unbounded_send(object));
+    }
 }
 
 /// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
@@ -140,14 +182,14 @@ fn users_of(
 /// The unfinished deliveries to that destination.
 pub(super) fn addressees(
     deliveries: &Store<Guarded>,
-    destination: &GuardedDestination,
+    destination: &ObjectRef<GuardedDestination>,
 ) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (destination.namespace(), destination.name_any());
+    let (namespace, name) = (&destination.namespace, &destination.name);
     let concerns = |guard: &&Arc<Guarded>| {
         let delivery = guard.0.as_ref().ok();
-        guard.namespace() == namespace
+        guard.namespace() == *namespace
             && delivery.is_some_and(|delivery| {
-                delivery.spec.destination_ref.name == name && !delivery::is_finished(delivery)
+                delivery.spec.destination_ref.name == *name && !delivery::is_finished(delivery)
             })
     };
     deliveries

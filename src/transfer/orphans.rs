@@ -48,8 +48,9 @@ pub async fn find_orphans(
         None if candidates.iter().all(|open| open.initiator.is_none()) => None,
         None => who_we_are(bucket, first, token).await?,
     };
-    let of_us = |open: &&OpenUpload| open.initiator.is_none() || open.initiator == us;
-    let orphans = candidates.into_iter().filter(of_us);
+    let orphans = candidates
+        .into_iter()
+        .filter(|open| is_by(open, us.as_deref()));
     Ok(orphans
         .filter_map(|open| Some(((*keys.get(open.key.as_str())?).clone(), open.upload.clone())))
         .collect())
@@ -67,6 +68,11 @@ fn is_candidate(
         && open
             .initiated
             .is_some_and(|initiated| initiated.as_second() >= planned_at.as_second())
+}
+
+/// Whether `us` created it; a store that names nobody doesn't speak against it.
+fn is_by(open: &OpenUpload, us: Option<&str>) -> bool {
+    open.initiator.is_none() || open.initiator.as_deref() == us
 }
 
 /// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once.
@@ -135,5 +141,20 @@ mod tests {
         assert!(!is(open("a", "u", before)));
         assert!(!is(open("a", "u", None)));
         assert!(!is(open("ab", "u", after)));
+    }
+
+    #[test]
+    fn what_somebody_else_created_stays() {
+        let open = |initiator: Option<&str>| OpenUpload {
+            key: "a".to_owned(),
+            upload: UploadId::new("u"),
+            initiated: None,
+            initiator: initiator.map(str::to_owned),
+        };
+        assert!(is_by(&open(Some("us")), Some("us")));
+        assert!(is_by(&open(None), Some("us")));
+        assert!(is_by(&open(None), None));
+        assert!(!is_by(&open(Some("another")), Some("us")));
+        assert!(!is_by(&open(Some("another")), None));
     }
 }

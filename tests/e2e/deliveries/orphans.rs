@@ -47,29 +47,46 @@ async fn in_mid_upload(topic: &str, listing: Listing) -> (World, Wire) {
 /// An upload as a crash leaves it: created, and in no ledger.
 async fn create(world: &World, who: &Credentials, key: &str) -> String {
     let client = world.s3.client(who);
-    let created = client.create_multipart_upload().bucket(world.bucket.name()).key(key);
+    let created = client
+        .create_multipart_upload()
+        .bucket(world.bucket.name())
+        .key(key);
     created.send().await.unwrap().upload_id.unwrap()
 }
 
 async fn open_uploads(world: &World) -> BTreeSet<String> {
-    world.bucket.uploads().await.into_iter().map(|upload| upload.id).collect()
+    world
+        .bucket
+        .uploads()
+        .await
+        .into_iter()
+        .map(|upload| upload.id)
+        .collect()
 }
 
 /// Waits until exactly these uploads are open.
 async fn only_these_stay(world: &World, theirs: &BTreeSet<String>) {
-    eventually(PATIENCE, "what is ours is gone, and nothing else", async || {
-        let open = open_uploads(world).await;
-        if open == *theirs { Ok(()) } else { Err(format!("{open:?}")) }
-    })
+    eventually(
+        PATIENCE,
+        "what is ours is gone, and nothing else",
+        async || {
+            let open = open_uploads(world).await;
+            if open == *theirs {
+                Ok(())
+            } else {
+                Err(format!("{open:?}"))
+            }
+        },
+    )
     .await;
 }
 
-/// Uploads that aren't the delivery's: of another initiator, and of another key.
+/// Uploads of other keys. (This server names nobody as an upload's initiator.)
 async fn others(world: &World) -> BTreeSet<String> {
     let (us, customer) = (world.s3.us(), world.s3.customer());
-    let theirs = create(world, &customer, KEY).await;
-    let elsewhere = create(world, &us, "audience/2.csv.other").await;
-    BTreeSet::from([theirs, elsewhere])
+    let longer = create(world, &us, "audience/2.csv.other").await;
+    let theirs = create(world, &customer, "audience/theirs").await;
+    BTreeSet::from([longer, theirs])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,7 +109,10 @@ async fn are_aborted_at_the_deletion() {
     let (world, _wire) = in_mid_upload("orphans-delete", Listing::Granted).await;
     create(&world, &world.s3.us(), KEY).await;
     let others = others(&world).await;
-    world.namespace.kubectl(&["delete", KIND, "crashed", "--timeout=60s"]).ok();
+    world
+        .namespace
+        .kubectl(&["delete", KIND, "crashed", "--timeout=60s"])
+        .ok();
     only_these_stay(&world, &others).await;
 }
 
@@ -106,5 +126,11 @@ async fn stay_silently_where_we_may_not_look() {
     completes(&world, "crashed").await;
     only_these_stay(&world, &BTreeSet::from([orphan])).await;
     let selector = "--field-selector=reason=UploadsLeft";
-    assert_eq!(world.namespace.kubectl(&["get", "events", selector, "-o", "name"]).ok(), "");
+    assert_eq!(
+        world
+            .namespace
+            .kubectl(&["get", "events", selector, "-o", "name"])
+            .ok(),
+        ""
+    );
 }
