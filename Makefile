@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test lint generate demo
+.PHONY: help build test faults lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -12,9 +12,18 @@ help: ## Lists the targets
 build: ## Builds the operator (target/debug/outbound-operator, the profile that tests and demo share)
 	$(CARGO) build --locked
 
+# Eight at a time on any machine: the whole-system tests mostly wait.
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
-	$(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked
+
+faults: ## Every fault plan, and a table of them; PLAN=file runs one. Failed ones go to tests/faults/failed
+	tests/tools/build
+ifdef PLAN
+	OUTBOUND_FAULT_PLAN=$(abspath $(PLAN)) $(CARGO) test --locked --test faults -- --ignored --nocapture one_plan
+else
+	$(CARGO) test --locked --test faults -- --ignored --nocapture every_plan
+endif
 
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`api`] | the kinds, their validation, reasons and conditions | nothing of ours |
 //! | [`yaml`] | YAML in and out | nothing of ours |
-//! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `yaml` |
+//! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `store` (names), `yaml` |
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
 //! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
@@ -25,3 +25,13 @@ pub mod source;
 pub mod store;
 pub mod transfer;
 pub mod yaml;
+
+#[cfg(test)]
+#[path = "../tests/support/dialects.rs"]
+#[allow(
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    reason = "shared with the tests outside of the crate"
+)]
+pub(crate) mod dialects;

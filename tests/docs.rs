@@ -165,6 +165,46 @@ fn every_example_is_known_to_the_types() {
     }
 }
 
+/// The keys that the configuration takes at that place, as its own refusal of an unknown one lists them.
+fn keys_at(document: &str) -> Vec<String> {
+    let refusal = outbound_operator::yaml::read::<Config>(document)
+        .unwrap_err()
+        .to_string();
+    let (_, listed) = refusal
+        .split_once("expected")
+        .unwrap_or_else(|| panic!("{document}: {refusal}"));
+    let quoted = listed.split('`').skip(1).step_by(2);
+    quoted.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_of_the_configuration_is_documented() {
+    let page = text("docs/configuration.md");
+    for (place, document) in [
+        ("", "{clusterId: a, none: 1}"),
+        ("identity.", "{clusterId: a, identity: {none: 1}}"),
+        ("volume.", "{clusterId: a, volume: {none: 1}}"),
+        ("tenancy[].", "{clusterId: a, tenancy: [{none: 1}]}"),
+        (
+            "tenancy[].crossAccountBuckets[].",
+            "{clusterId: a, tenancy: [{namespaces: [], crossAccountBuckets: [{none: 1}]}]}",
+        ),
+        ("endpoints.", "{clusterId: a, endpoints: {none: 1}}"),
+        ("transfer.", "{clusterId: a, transfer: {none: 1}}"),
+        (
+            "leaderElection.",
+            "{clusterId: a, leaderElection: {none: 1}}",
+        ),
+        ("watch.", "{clusterId: a, watch: {none: 1}}"),
+    ] {
+        let keys = keys_at(document);
+        assert!(!keys.is_empty(), "{place}");
+        for key in keys {
+            assert!(page.contains(&format!("`{place}{key}")), "{place}{key}");
+        }
+    }
+}
+
 #[test]
 fn an_unknown_field_in_an_example_is_found() {
     let wrong = "{kind: OutboundDestination, apiVersion: outbound.dev/v1alpha1, metadata: {name: a}, \

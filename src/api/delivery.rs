@@ -25,9 +25,9 @@ use super::rules;
     printcolumn = r#"{"name":"Phase","type":"string","description":"Where the delivery stands","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Done%","type":"integer","description":"Bytes confirmed by the store, in percent","jsonPath":".status.progress.percent"}"#,
     printcolumn = r#"{"name":"Objects","type":"integer","description":"Objects delivered and verified","jsonPath":".status.progress.objectsDone","priority":1}"#,
+    printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","description":"Why it stands there","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Destination","type":"string","description":"Where to","jsonPath":".spec.destinationRef.name","priority":1}"#,
-    printcolumn = r#"{"name":"Of","type":"integer","description":"Objects planned","jsonPath":".status.progress.objectsTotal","priority":1}"#,
     printcolumn = r#"{"name":"Message","type":"string","description":"What was tried and who must do what","jsonPath":".status.conditions[?(@.type==\"Ready\")].message","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     validation = Rule::new("self.metadata.name.size() <= 63").message("the name is at most 63 characters")
@@ -70,7 +70,7 @@ pub struct OutboundDeliverySpec {
     #[schemars(length(max = 40), extend("format" = "date-time"))]
     pub logical_time: Option<String>,
 
-    /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
+    /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_exists: Option<IfExists>,
 
@@ -198,11 +198,13 @@ pub enum Format {
     Lines,
 }
 
-/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Overwriting is not offered.
+/// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum IfExists {
     /// The delivery fails.
     Fail,
+    /// One with the same content is taken for delivered.
+    Skip,
 }
 
 /// The receipt's key and content.

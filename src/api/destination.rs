@@ -214,6 +214,9 @@ pub struct DestinationStatus {
     /// Policies to paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
+    /// What the store can do, as the proof and deliveries found it out; never configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Capabilities>,
     /// When access was last proved; written when a result changes, or when it is over an hour old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), length(max = 64))]
@@ -236,6 +239,7 @@ impl Default for DestinationStatus {
             effective: None,
             identity: None,
             grant: None,
+            capabilities: None,
             last_verified_time: None,
             secret_version: None,
             last_handled_request: None,
@@ -295,4 +299,50 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub identity_policy: Option<String>,
+}
+
+/// What the store can do, as the proof and deliveries found it out; never configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// The checksum that each part is sent with, and that the store compares.
+    pub checksum: ChecksumKind,
+    /// What is verified by it: the whole object, or each of its parts.
+    pub verification: Verification,
+    /// Whether If-None-Match keeps an object from being overwritten. Unknown, for a store other than AWS, until the first receipt tells.
+    pub conditional_write: ConditionalWrite,
+}
+
+/// The checksum that each part is sent with, and that the store compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ChecksumKind {
+    /// CRC64NVME, over each part and over the whole object.
+    #[serde(rename = "CRC64NVME")]
+    Crc64Nvme,
+    /// CRC32C, over each part.
+    #[serde(rename = "CRC32C")]
+    Crc32c,
+    /// MD5, over each part, in the header Content-MD5.
+    #[serde(rename = "ContentMD5")]
+    ContentMd5,
+}
+
+/// What is verified by the checksum: the whole object, or each of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verification {
+    /// The whole object.
+    WholeObject,
+    /// Each of its parts.
+    PerPart,
+}
+
+/// Whether If-None-Match keeps an object from being overwritten. Unknown, for a store other than AWS, until the first receipt tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionalWrite {
+    /// It does.
+    Honoured,
+    /// The store overwrites all the same.
+    Ignored,
+    /// Not known yet.
+    Unknown,
 }

@@ -26,9 +26,9 @@ pub use delivery::{
     PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
-    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity,
-    OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
-    VerificationSpec,
+    AccessKeyRef, AclPolicy, AddressingStyle, Capabilities, ChecksumKind, ConditionalWrite,
+    DestinationStatus, Effective, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
+    PermissionMode, ReadBack, SecretRef, Verification, VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
 pub use ledger::{

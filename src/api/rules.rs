@@ -42,12 +42,11 @@ pub(super) fn quantity_limit() -> Rule {
 /// The units that a duration may have.
 pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 
-/// Keeps a duration within bounds; one that isn't a duration is refused by its pattern.
+/// Keeps a duration within bounds, and says so of what is none.
 pub(super) fn duration_between(least: &str, most: &str) -> Rule {
     Rule::new(format!(
-        "!self.matches('^([0-9]{{1,9}}([.][0-9]{{1,9}})?(ms|s|m|h)){{1,4}}$') \
-         ? !self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') \
-         : duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+        "self.matches('^([0-9]{{1,9}}([.][0-9]{{1,9}})?(ms|s|m|h)){{1,4}}$') \
+         && duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
     ))
     .message(format!("a duration here is {least} to {most}, such as 90s or 1h30m").as_str())
 }

@@ -8,9 +8,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// What `--help` says beside the commands.
+const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
+    Environment: KUBECONFIG (else the pod's ServiceAccount), the AWS SDK's variables for our own identity, RUST_LOG.";
+
 /// Hands data files to customers' S3 buckets, as declared in Kubernetes.
 #[derive(Debug, Parser)]
-#[command(name = "outbound-operator", version)]
+#[command(name = "outbound-operator", version, after_help = ENVIRONMENT)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -20,14 +24,14 @@ struct Arguments {
 enum Command {
     /// Runs the controllers in the foreground.
     Run {
-        /// The operator's configuration file.
-        #[arg(long)]
+        /// The operator's configuration file (YAML; docs/configuration.md lists the keys).
+        #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
     /// Prints the CustomResourceDefinitions.
     Crds {
         /// Writes one file a kind into this folder instead.
-        #[arg(long)]
+        #[arg(long, value_name = "FOLDER")]
         output: Option<PathBuf>,
     },
 }

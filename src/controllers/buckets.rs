@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::store::Bucket;
+use crate::store::{Bucket, Capabilities};
 
 /// The buckets by their destinations' uids.
 #[derive(Default)]
@@ -29,6 +29,13 @@ impl Buckets {
         let (sender, receiver) = watch::channel(bucket);
         entries.insert(uid.to_owned(), sender);
         receiver
+    }
+
+    /// More is known of the destination's store: whoever runs there takes it over at its next request.
+    pub(crate) fn learned(&self, uid: &str, capabilities: Capabilities) {
+        if let Some(sender) = self.entries().get(uid) {
+            sender.send_modify(|bucket| *bucket = bucket.with_capabilities(capabilities));
+        }
     }
 
     /// The bucket that stands for the destination, where one was published.

@@ -9,7 +9,7 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::buckets::Buckets;
 use super::delivery::{Cleanups, KnownLedgers, Runs};
@@ -39,8 +39,8 @@ pub(crate) struct Shared {
 pub(crate) struct Context {
     pub(crate) shared: Shared,
     pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
-    /// Cancelled once the first list of destinations is in.
-    pub(crate) destinations_listed: CancellationToken,
+    /// Whether `destinations` holds the first list.
+    pub(crate) destinations_listed: watch::Receiver<bool>,
     /// The Secrets' versions, where they are watched.
     pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
     pub(crate) memory: Memory,
@@ -64,6 +64,7 @@ impl Context {
     pub(crate) fn new(
         shared: Shared,
         destinations: Store<DeserializeGuard<OutboundDestination>>,
+        destinations_listed: watch::Receiver<bool>,
         secrets: Option<Store<PartialObjectMeta<Secret>>>,
         proofs: Proofs,
         (runs, cleanups): (Runs, Cleanups),
@@ -71,7 +72,7 @@ impl Context {
         Self {
             shared,
             destinations,
-            destinations_listed: CancellationToken::new(),
+            destinations_listed,
             secrets,
             memory: Memory::default(),
             buckets: Buckets::default(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, future};
-use kube::runtime::controller::{Action, Config as ControllerConfig, Controller};
+use kube::runtime::controller::{
+    Action, Config as ControllerConfig, Controller, Error as ControllerError,
+};
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt as _};
@@ -18,7 +20,7 @@ use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Proofs};
 use super::error::ReconcileError;
 use super::tenancy::plain_http;
-use super::watches::{DestinationNews, GuardedDestination, addressees, filtered, objects, secrets};
+use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
 use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
 use crate::transfer::Resources;
@@ -59,6 +61,12 @@ pub async fn run(
     client: Client,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
+    config.unused().for_each(|key| {
+        tracing::warn!(
+            key,
+            "the configuration gives what no object can ask for yet"
+        )
+    });
     let namespaces = config.watch.namespaces.clone();
     let shared = share(config, client).await?;
     let watches = if namespaces.is_empty() {
@@ -124,29 +132,24 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
+    let (destination_news, tell) = destination_news(deliveries.clone());
     let context = Context::new(
         shared,
         destinations.clone(),
+        destination_news.listed,
         secrets,
         proofs,
         (runs, cleanups),
     );
     let context = Arc::new(context);
-    let waiting = deliveries.clone();
 
-    let listed = context.destinations_listed.clone();
-    let (news, changes) = DestinationNews::new(destinations.clone(), listed);
-    let destination_stream = filtered(destination_writer, destination_events, move |event| {
-        news.tell(event);
-    });
+    let destination_stream = filtered(destination_writer, destination_events, tell);
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
     let delivery_stream = filtered(delivery_writer, delivery_events, |_| {});
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
-        .reconcile_on(
-            changes.flat_map(move |changed| futures::stream::iter(addressees(&waiting, &changed))),
-        )
+        .reconcile_on(destination_news.concerned)
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
     let reconciles = future::join(
@@ -214,8 +217,14 @@ async fn drive<K, F>(
             context,
         )
         .for_each(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a reconcile did not end well");
+            match ended {
+                Err(ControllerError::QueueError(error)) => tracing::warn!(
+                    %error,
+                    kind = %K::kind(&()),
+                    "the watch fails; is crds/ installed, and may the operator list and watch this kind?"
+                ),
+                Err(error) => tracing::debug!(%error, "a reconcile did not end well"),
+                Ok(_) => {}
             }
             future::ready(())
         })

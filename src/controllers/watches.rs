@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use futures::channel::mpsc;
 use futures::{StreamExt as _, TryStreamExt as _, future};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
@@ -12,11 +12,11 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{Predicate as _, PredicateConfig, WatchStreamExt as _, predicates, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::context::Shared;
 use super::delivery::{self, Guarded};
-use crate::api::OutboundDestination;
+use crate::api::{OutboundDelivery, OutboundDestination};
 use crate::config::SecretsMode;
 
 /// A destination as the watch sees it, be it readable or not.
@@ -63,12 +63,12 @@ where
     (reflector::store::Writer::default(), events.boxed())
 }
 
-/// Fills the cache, and passes on the objects whose spec, annotations, deletion or finalizers changed: a status
-/// that we wrote ourselves wakes nobody. `seen` is told each event once the cache has it.
+/// Fills the cache, tells of each event once the cache has it, and passes on the objects whose spec, annotations,
+/// deletion or finalizers changed: a status that we wrote ourselves wakes nobody.
 pub(super) fn filtered<K>(
     writer: reflector::store::Writer<K>,
     events: Events<K>,
-    seen: impl Fn(&watcher::Event<K>) + Send + 'static,
+    tell: impl FnMut(&watcher::Event<K>) + Send + 'static,
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
@@ -76,7 +76,7 @@ where
     events
         .default_backoff()
         .reflect(writer)
-        .inspect_ok(seen)
+        .inspect_ok(tell)
         .applied_objects()
         .predicate_filter(
             predicates::generation
@@ -86,52 +86,44 @@ where
         )
 }
 
-/// What a cache of destinations tells those who look into it.
+/// What the cache of destinations tells deliveries.
+///
+/// A watch of their own would be ahead of the cache at times: a delivery would be woken, find the destination as it
+/// was, and not be woken again.
 pub(super) struct DestinationNews {
-    cache: Store<GuardedDestination>,
-    /// Stands for the cache's own `wait_until_ready`, which wakes only the last of several that wait (kube 5.0): the
-    /// controller is one, and a reconcile that waited too might wait forever.
-    listed: CancellationToken,
-    changed: UnboundedSender<ObjectRef<GuardedDestination>>,
+    /// Whether the first list is in. (A [`Store`] tells that too, but wakes only the last who waits for it.)
+    pub(super) listed: watch::Receiver<bool>,
+    /// The deliveries that a change concerns.
+    pub(super) concerned: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
 }
 
-impl DestinationNews {
-    /// The news of `cache`, and the destinations that changed. Who is woken by one finds the change in the cache: a
-    /// watch of its own would be ahead of it now and then, and the change would be missed.
-    pub(super) fn new(
-        cache: Store<GuardedDestination>,
-        listed: CancellationToken,
-    ) -> (Self, UnboundedReceiver<ObjectRef<GuardedDestination>>) {
-        let (changed, changes) = unbounded();
-        let news = Self {
-            cache,
-            listed,
-            changed,
-        };
-        (news, changes)
-    }
-
-    /// To be called with each event once the cache has it.
-    pub(super) fn tell(&self, event: &watcher::Event<GuardedDestination>) {
-        match event {
-            watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
-                self.send(ObjectRef::from_obj(object));
+/// The news, and what has to be told of each event.
+pub(super) fn destination_news(
+    deliveries: Store<Guarded>,
+) -> (
+    DestinationNews,
+    impl FnMut(&watcher::Event<GuardedDestination>) + Send + 'static,
+) {
+    let (is_listed, listed) = watch::channel(false);
+    let (concerns, concerned) = mpsc::unbounded();
+    let tell = move |event: &watcher::Event<GuardedDestination>| {
+        let woken = match event {
+            watcher::Event::Apply(changed) | watcher::Event::Delete(changed) => {
+                addressees(&deliveries, changed)
             }
-            // A list appears in the cache as a whole, at its end.
-            watcher::Event::Init | watcher::Event::InitApply(_) => {}
+            // The cache is filled at the end of a list, and may have lost some.
             watcher::Event::InitDone => {
-                self.listed.cancel();
-                let all = self.cache.state();
-                all.iter()
-                    .for_each(|object| self.send(ObjectRef::from_obj(object.as_ref())));
+                is_listed.send_replace(true);
+                unfinished(&deliveries, |_, _| true)
             }
+            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+        };
+        for delivery in woken {
+            // Nobody listens any more when the controllers end.
+            let _ = concerns.unbounded_send(delivery);
         }
-    }
-
-    fn send(&self, object: ObjectRef<GuardedDestination>) {
-        // A closed channel means that the controller is shutting down.
-        drop(self.changed.unbounded_send(object));
-    }
+    };
+    (DestinationNews { listed, concerned }, tell)
 }
 
 /// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
@@ -180,22 +172,29 @@ fn users_of(
 }
 
 /// The unfinished deliveries to that destination.
-pub(super) fn addressees(
+fn addressees(
     deliveries: &Store<Guarded>,
-    destination: &ObjectRef<GuardedDestination>,
+    destination: &GuardedDestination,
 ) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (&destination.namespace, &destination.name);
-    let concerns = |guard: &&Arc<Guarded>| {
+    let (namespace, name) = (destination.namespace(), destination.name_any());
+    unfinished(deliveries, |guard, delivery| {
+        guard.namespace() == namespace && delivery.spec.destination_ref.name == name
+    })
+}
+
+fn unfinished(
+    deliveries: &Store<Guarded>,
+    concerns: impl Fn(&Guarded, &OutboundDelivery) -> bool,
+) -> Vec<ObjectRef<Guarded>> {
+    let concerned = |guard: &&Arc<Guarded>| {
         let delivery = guard.0.as_ref().ok();
-        guard.namespace() == *namespace
-            && delivery.is_some_and(|delivery| {
-                delivery.spec.destination_ref.name == *name && !delivery::is_finished(delivery)
-            })
+        delivery
+            .is_some_and(|delivery| concerns(guard, delivery) && !delivery::is_finished(delivery))
     };
     deliveries
         .state()
         .iter()
-        .filter(concerns)
+        .filter(concerned)
         .map(|guard| ObjectRef::from_obj(guard.as_ref()))
         .collect()
 }

@@ -71,6 +71,59 @@ impl From<Crc64> for String {
     }
 }
 
+/// A CRC32C (Castagnoli) as S3 reports it: big-endian, base64.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Crc32c(u32);
+
+impl Crc32c {
+    /// The checksum whose value is `value`.
+    #[must_use]
+    pub const fn new(value: u32) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Display for Crc32c {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&STANDARD.encode(self.0.to_be_bytes()))
+    }
+}
+
+impl fmt::Debug for Crc32c {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Crc32c({self})")
+    }
+}
+
+impl FromStr for Crc32c {
+    type Err = ChecksumInvalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = STANDARD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        bytes
+            .map(|b| Self(u32::from_be_bytes(b)))
+            .ok_or_else(|| ChecksumInvalid(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Crc32c {
+    type Error = ChecksumInvalid;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Crc32c> for String {
+    fn from(crc: Crc32c) -> Self {
+        crc.to_string()
+    }
+}
+
 /// An MD5 as `md5sum` prints it: 32 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -87,6 +140,14 @@ impl Md5Digest {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As the header `Content-MD5` has it (RFC 1864): base64 over the 16 bytes.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        // Every way to make one leaves 32 hexadecimal digits in it.
+        let value = u128::from_str_radix(&self.0, 16).unwrap_or_default();
+        STANDARD.encode(value.to_be_bytes())
     }
 }
 
@@ -144,11 +205,23 @@ mod tests {
     }
 
     #[test]
+    fn a_crc32c_reads_what_it_writes() {
+        // "123456789" by the algorithm's published check value.
+        let crc = Crc32c::new(0xe306_9283);
+        assert_eq!(crc.to_string(), "4waSgw==");
+        assert_eq!("4waSgw==".parse(), Ok(crc));
+        for wrong in ["", "4waSgw", "rosUhgp5mIg=", "4waSgw==-2"] {
+            assert!(wrong.parse::<Crc32c>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn an_md5_is_32_lower_case_digits() {
         let mut bytes = [0; 16];
         bytes[15] = 0xab;
         let md5 = Md5Digest::new(bytes);
         assert_eq!(md5.as_str(), "000000000000000000000000000000ab");
+        assert_eq!(md5.to_base64(), "AAAAAAAAAAAAAAAAAAAAqw==");
         assert_eq!(Md5Digest::try_from(md5.as_str().to_owned()), Ok(md5));
         for wrong in ["", "AB", &"A".repeat(32), &"a".repeat(33)] {
             assert!(Md5Digest::try_from(wrong.to_string()).is_err(), "{wrong:?}");

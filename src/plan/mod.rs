@@ -12,7 +12,7 @@ mod planner;
 mod split;
 mod template;
 
-pub use digest::{ChecksumInvalid, Crc64, Md5Digest, ObjectDigest};
+pub use digest::{ChecksumInvalid, Crc32c, Crc64, Md5Digest, ObjectDigest};
 pub use key::{KeyInvalid, KeyPrefix, ObjectKey};
 pub use limits::{
     MAX_KEY_BYTES, MAX_OBJECTS, MAX_PART_SIZE, MAX_PARTS, MAX_SPLIT_SIZE, MIN_PART_SIZE, SplitSize,

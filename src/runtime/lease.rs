@@ -85,7 +85,11 @@ impl Lease {
                     return tracing::info!(holder = self.settings.holder, "holding the Lease");
                 }
                 Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "the Lease can't be reached"),
+                Ok(Err(error)) => tracing::warn!(
+                    namespace = self.settings.namespace,
+                    error = told(&error),
+                    "the Lease can't be reached; does its namespace exist, and may the operator get, create and update it?"
+                ),
                 Err(_) => tracing::warn!("the Lease can't be reached: no answer"),
             }
             // Jitter, so that those who wait don't come together.
@@ -266,6 +270,14 @@ impl Lease {
             self.held = Some(found);
         }
         Some(holder)
+    }
+}
+
+/// The apiserver's own words, without the rest of its answer.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{}: {}", status.code, status.message),
+        other => other.to_string(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::plan::SourceFile;
 /// Makes sure that every file's content and metadata have been still for `min_age` at `now`.
 ///
 /// # Errors
-/// [`SourceError::WaitingForSource`], with how long it takes until they all are; a time in the future counts as
+/// [`SourceError::WaitingForSource`], with when they all are; a time in the future counts as
 /// it stands, so that such a file is waited for longer.
 pub fn require_min_age(
     files: &[SourceFile],
@@ -30,10 +30,18 @@ pub fn require_min_age(
             path: last.path.clone(),
             files: young().count(),
             min_age,
-            // Positive, and over 584 years only where somebody asks for that.
-            remaining: u64::try_from(remaining(last)).map_or(Duration::MAX, Duration::from_nanos),
+            ready_at: whole_second_after(now_ns + remaining(last)),
         }),
     }
+}
+
+/// The first whole second that isn't before that time; the last that can be named where it is beyond all calendars.
+fn whole_second_after(nanoseconds: i128) -> Timestamp {
+    let second = nanoseconds.div_euclid(1_000_000_000) + 1;
+    let second = i64::try_from(second).ok();
+    second
+        .and_then(|second| Timestamp::from_second(second).ok())
+        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -69,21 +77,21 @@ mod tests {
             let Err(SourceError::WaitingForSource {
                 path,
                 files,
-                remaining,
+                ready_at,
                 ..
             }) = check(&files)
             else {
                 panic!("{mtime} {ctime} is old enough");
             };
             assert_eq!(files, 2);
-            assert_eq!(remaining, Duration::from_secs(wait));
+            assert_eq!(ready_at.as_second(), 1001 + wait);
             if wait > 1 {
                 assert_eq!(path, "young");
             }
         }
         let message = check(&[file("a\n", 990, 990)]).unwrap_err().to_string();
         assert!(
-            message.contains("\"a\\n\", still enough in 50s"),
+            message.contains("\"a\\n\", still enough at 1970-01-01T00:17:31Z"),
             "{message}"
         );
         assert!(require_min_age(&[file("a", 1000, 1000)], Duration::ZERO, now).is_ok());

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::io::Errno;
 
 use super::glob::PatternInvalid;
@@ -101,7 +102,7 @@ pub enum SourceError {
     /// A file that was written too recently. Reason `WaitingForSource`.
     #[error(
         "{files} file(s) changed less than {min_age:?} ago (minAge); the last is {path:?}, still enough \
-         in {remaining:?}"
+         at {ready_at}"
     )]
     WaitingForSource {
         /// The file that has to be waited for the longest.
@@ -110,8 +111,8 @@ pub enum SourceError {
         files: usize,
         /// The age that is asked for.
         min_age: Duration,
-        /// How long until the last of them is old enough.
-        remaining: Duration,
+        /// When the last of them is old enough, unless it is written again: the same at each look.
+        ready_at: Timestamp,
     },
     /// A file that is no longer what was scanned. Reason `SourceChanged`.
     #[error(

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::bucket::Bucket;
+use super::capabilities::{Capabilities, Dialect, PartChecksum};
 use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
 use super::names::Region;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, may_be_the_checksum};
 use super::target::{Acl, Target};
 use super::types::{ObjectMetadata, PartBody, UploadId};
-use crate::plan::{Crc64, ObjectKey, PartNumber};
+use crate::plan::{Md5Digest, ObjectKey, PartNumber};
 
 /// Who signs, as the customer knows us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,12 +43,22 @@ pub enum Proof {
     Verified {
         /// The bucket's region: the target's, or what was learned.
         region: Region,
+        /// The checksums that the store verifies.
+        dialect: Dialect,
     },
     /// Somebody must act; trying again changes nothing.
     Refused {
         /// Why.
         refusal: Refusal,
         /// What was tried, what came back, who must do what. The same for the same cause.
+        message: String,
+    },
+    /// Abort is refused, so that an upload of this proof stays open: another proof would leave another.
+    /// Ask [`may_abort`] first.
+    Orphaned {
+        /// The bucket's region: the target's, or what was learned.
+        region: Region,
+        /// As in [`Proof::Refused`].
         message: String,
     },
     /// Nothing is known yet: unreachable, throttled, a server's failure.
@@ -63,27 +74,56 @@ pub enum Proof {
 ///
 /// Let it run to its end: dropped between its first and last call it may leave an upload open.
 pub async fn prove(bucket: &Bucket, region: RegionSource, caller: &Caller) -> Proof {
-    let failure = match rehearse(bucket).await {
-        Ok(()) => {
-            return Proof::Verified {
-                region: bucket.target().region.clone(),
-            };
-        }
-        Err(failure) => failure,
+    let (found, failure) = match down_the_dialects(bucket).await {
+        Ok(dialect) => return verified(bucket, dialect),
+        Err(failed) => failed,
     };
     let elsewhere = failure.names_another_region(bucket.target());
     match (region, elsewhere) {
         (RegionSource::Guessed, Some(elsewhere)) => {
-            let bucket = bucket.in_region(elsewhere);
-            match rehearse(&bucket).await {
-                Ok(()) => Proof::Verified {
-                    region: bucket.target().region.clone(),
-                },
-                Err(failure) => diagnose(&bucket, failure, caller).await,
+            match down_the_dialects(&bucket.in_region(elsewhere.clone())).await {
+                Ok(dialect) => verified(&bucket.in_region(elsewhere), dialect),
+                Err((found, failure)) => diagnose(&found, failure, caller).await,
             }
         }
-        _ => diagnose(bucket, failure, caller).await,
+        _ => diagnose(&found, failure, caller).await,
     }
+}
+
+fn verified(bucket: &Bucket, dialect: Dialect) -> Proof {
+    Proof::Verified {
+        region: bucket.target().region.clone(),
+        dialect,
+    }
+}
+
+/// Rehearses in one dialect after the other, as long as it may be the checksum that the store refuses and
+/// no upload had to stay. A failure comes with the bucket in the dialect that it was met in; where no
+/// dialect works that is the first, which asks for the most.
+async fn down_the_dialects(bucket: &Bucket) -> Result<Dialect, (Bucket, Failure)> {
+    let mut first = None;
+    for dialect in Dialect::ALL {
+        let bucket = bucket.with_capabilities(Capabilities {
+            dialect,
+            ..bucket.capabilities()
+        });
+        match rehearse(&bucket).await {
+            Ok(()) => return Ok(dialect),
+            Err(failure) if failure.may_be_the_checksum() => {
+                first.get_or_insert((bucket, failure));
+            }
+            Err(failure) => return Err((bucket, failure)),
+        }
+    }
+    // There is at least one dialect, and each of them failed.
+    Err(first.unwrap_or_else(|| {
+        let error = StoreError::checksum_ignored("UploadPart");
+        let failure = Failure {
+            error,
+            orphan: None,
+        };
+        (bucket.clone(), failure)
+    }))
 }
 
 /// How a rehearsal failed.
@@ -102,6 +142,11 @@ impl Failure {
             .region
             .clone()
             .filter(|region| mismatch && *region != target.region)
+    }
+
+    /// Whether another checksum may be taken, and nothing speaks against another upload.
+    fn may_be_the_checksum(&self) -> bool {
+        self.orphan.is_none() && may_be_the_checksum(&self.error)
     }
 
     /// Whether trying again may end otherwise.
@@ -123,11 +168,7 @@ async fn rehearse(bucket: &Bucket) -> Result<(), Failure> {
         error,
         orphan: None,
     })?;
-    let body = PartBody::Buffer(Bytes::from_static(BODY));
-    let crc = Crc64::new(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, BODY));
-    let part = bucket
-        .upload_part(&key, &upload, PartNumber::FIRST, body, crc)
-        .await;
+    let part = rehearse_part(bucket, &key, &upload).await;
     let abort = abort(bucket, &key, &upload).await;
     match (part, abort) {
         (Ok(_), Ok(())) => Ok(()),
@@ -143,6 +184,34 @@ async fn rehearse(bucket: &Bucket) -> Result<(), Failure> {
             error,
             orphan: Some(abort),
         }),
+    }
+}
+
+/// Sends the part, and makes sure that the store compares its checksum with the bytes.
+async fn rehearse_part(
+    bucket: &Bucket,
+    key: &ObjectKey,
+    upload: &UploadId,
+) -> Result<(), StoreError> {
+    let send = |checksum| {
+        let body = PartBody::Buffer(Bytes::from_static(BODY));
+        bucket.send_part(key, upload, PartNumber::FIRST, body, checksum)
+    };
+    let dialect = bucket.capabilities().dialect;
+    let checksum = PartChecksum::over(dialect, BODY);
+    if dialect == Dialect::ContentMd5 {
+        // No answer repeats an MD5: that a wrong one is refused shows that they are compared.
+        return match send(PartChecksum::Md5(Md5Digest::new([0; 16]))).await {
+            Ok(_) => Err(StoreError::checksum_ignored("UploadPart")),
+            Err(error) if error.is("BadDigest") || error.is("InvalidDigest") => {
+                send(checksum).await.map(drop)
+            }
+            Err(error) => Err(error),
+        };
+    }
+    match send(checksum.clone()).await? {
+        (_, Some(theirs)) if theirs == checksum => Ok(()),
+        _ => Err(StoreError::checksum_ignored("UploadPart")),
     }
 }
 
@@ -204,7 +273,7 @@ async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proof {
     if let Some(orphan) = &failure.orphan {
         let message = explain::orphan(&case, orphan);
         return match orphan.class {
-            ErrorClass::Terminal => refused(Refusal::AccessDenied, message),
+            ErrorClass::Terminal => orphaned(&case, message),
             _ => transient(orphan, message),
         };
     }
@@ -237,11 +306,23 @@ fn refused(refusal: Refusal, message: String) -> Proof {
     Proof::Refused { refusal, message }
 }
 
+fn orphaned(case: &Case<'_>, message: String) -> Proof {
+    Proof::Orphaned {
+        region: case.target.region.clone(),
+        message,
+    }
+}
+
 fn transient(error: &StoreError, message: String) -> Proof {
     Proof::Transient {
         refusal: error.refusal().unwrap_or(Refusal::EndpointUnreachable),
         message,
     }
+}
+
+/// Whether an Abort would work, asked without creating anything.
+pub async fn may_abort(bucket: &Bucket) -> bool {
+    matches!(abort_right(bucket).await, AbortRight::Held)
 }
 
 /// What aborting an upload that never was tells.
@@ -302,7 +383,7 @@ async fn subtract(bucket: &Bucket, case: &Case<'_>) -> Proof {
                 orphan: Some(orphan),
                 ..
             }) => {
-                return refused(Refusal::AccessDenied, explain::orphan(case, &orphan));
+                return orphaned(case, explain::orphan(case, &orphan));
             }
             Err(_) => {}
         }

@@ -11,6 +11,7 @@ use aws_sdk_s3::types::ObjectCannedAcl;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use super::capabilities::Capabilities;
 use super::endpoint::Endpoint;
 use super::error::StoreError;
 use super::names::Region;
@@ -24,6 +25,7 @@ pub struct Bucket {
     pub(super) target: Arc<Target>,
     pub(super) transport: Transport,
     pub(super) patience: Patience,
+    pub(super) capabilities: Capabilities,
 }
 
 /// What protects a body on its way, which decides whether its bytes are hashed into the signature.
@@ -53,9 +55,25 @@ impl Bucket {
         let client = aws_sdk_s3::Client::from_conf(config.build());
         Self {
             client,
+            capabilities: Capabilities::before_proof(&target),
             target: Arc::new(target),
             transport,
             patience: Patience::default(),
+        }
+    }
+
+    /// What its store can do, as far as is known.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// The same bucket, of whose store more is known.
+    #[must_use]
+    pub fn with_capabilities(&self, capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            ..self.clone()
         }
     }
 

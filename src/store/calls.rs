@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{
 
 use super::body::into_stream;
 use super::bucket::{Bucket, Transport, understood};
+use super::capabilities::{Dialect, PartChecksum};
 use super::error::StoreError;
 use super::types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
@@ -35,7 +36,7 @@ macro_rules! send_body {
 }
 
 impl Bucket {
-    /// CreateMultipartUpload with the ACL, metadata and CRC64NVME as full-object checksum.
+    /// CreateMultipartUpload with the ACL, the metadata and the checksum of the bucket's dialect.
     ///
     /// # Errors
     /// The store's refusal, or what kept its answer away. An upload whose answer was lost is open.
@@ -54,16 +55,22 @@ impl Bucket {
             .set_acl(self.canned_acl())
             .content_type(metadata.content_type)
             .metadata(TOKEN, &metadata.token)
-            .metadata(UID, &metadata.delivery_uid)
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .checksum_type(ChecksumType::FullObject);
+            .metadata(UID, &metadata.delivery_uid);
+        let call = match self.capabilities.dialect {
+            Dialect::Crc64Nvme => call
+                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+                .checksum_type(ChecksumType::FullObject),
+            // No type: of parts there are composite ones only, and some stores take no type at all.
+            Dialect::Crc32c => call.checksum_algorithm(ChecksumAlgorithm::Crc32C),
+            Dialect::ContentMd5 => call,
+        };
         let answer = self.answered(ACTION, call.send()).await?;
         let id = answer.upload_id.filter(|id| !id.is_empty());
         id.map(UploadId::new)
             .ok_or_else(|| StoreError::unreadable(ACTION, "no upload id"))
     }
 
-    /// UploadPart with `crc64` (of this part) in a header; never SHA-256-signed over TLS.
+    /// UploadPart with `checksum` (of this part) in its header; never SHA-256-signed over TLS.
     ///
     /// # Errors
     /// The store's refusal, or what kept its answer away. Sending the same part again is harmless.
@@ -73,8 +80,22 @@ impl Bucket {
         upload: &UploadId,
         number: PartNumber,
         body: PartBody,
-        crc64: Crc64,
+        checksum: PartChecksum,
     ) -> Result<UploadedPart, StoreError> {
+        self.send_part(key, upload, number, body, checksum)
+            .await
+            .map(|(part, _)| part)
+    }
+
+    /// [`Bucket::upload_part`], and the checksum that the store says it computed.
+    pub(super) async fn send_part(
+        &self,
+        key: &ObjectKey,
+        upload: &UploadId,
+        number: PartNumber,
+        body: PartBody,
+        checksum: PartChecksum,
+    ) -> Result<(UploadedPart, Option<PartChecksum>), StoreError> {
         let len = content_length(&body);
         let call = self
             .client
@@ -84,17 +105,21 @@ impl Bucket {
             .upload_id(upload.as_str())
             .part_number(number.get())
             .set_expected_bucket_owner(self.owner())
-            .checksum_crc64_nvme(crc64.to_string())
+            .set_checksum_crc64_nvme(checksum.crc64())
+            .set_checksum_crc32_c(checksum.crc32c())
+            .set_content_md5(checksum.content_md5())
             .content_length(len)
             .body(into_stream(body));
         let answer = send_body!(self, "UploadPart", call)?;
+        let reported = PartChecksum::reported(answer.checksum_crc64_nvme, answer.checksum_crc32_c);
         let etag = answer.e_tag.filter(|etag| !etag.is_empty());
         let etag = etag.ok_or_else(|| StoreError::unreadable("UploadPart", "no ETag"))?;
-        Ok(UploadedPart {
+        let part = UploadedPart {
             number: number.get(),
             etag,
-            crc64,
-        })
+            checksum: Some(checksum),
+        };
+        Ok((part, reported))
     }
 
     /// All parts of an upload (paged). Called only to resume or to settle.
@@ -138,7 +163,8 @@ impl Bucket {
         }
     }
 
-    /// CompleteMultipartUpload with `If-None-Match: *`, the whole object's checksum and size.
+    /// CompleteMultipartUpload with `If-None-Match: *`, the whole object's size and, where its parts
+    /// have CRC64NVMEs, its checksum.
     ///
     /// # Errors
     /// The store's refusal (`PreconditionFailed` when something is under the key), also where it came
@@ -151,6 +177,8 @@ impl Bucket {
         crc64: Crc64,
         bytes: u64,
     ) -> Result<CompletedUpload, StoreError> {
+        let combines = |part: &UploadedPart| matches!(part.checksum, Some(PartChecksum::Crc64(_)));
+        let whole = parts.iter().all(combines).then(|| crc64.to_string());
         let parts = parts.iter().map(completed_part).collect();
         let call = self
             .client
@@ -165,13 +193,13 @@ impl Bucket {
             )
             .set_expected_bucket_owner(self.owner())
             .if_none_match(NOTHING_THERE)
-            .checksum_crc64_nvme(crc64.to_string())
-            .checksum_type(ChecksumType::FullObject)
+            .set_checksum_type(whole.as_ref().map(|_| ChecksumType::FullObject))
+            .set_checksum_crc64_nvme(whole)
             .mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
         let answer = watch::within(self.patience.complete, call.send()).await;
         let answer = understood("CompleteMultipartUpload", answer)?;
         Ok(CompletedUpload {
-            crc64: checksum(answer.checksum_crc64_nvme),
+            crc64: whole_checksum(answer.checksum_crc64_nvme),
             version_id: answer.version_id,
         })
     }
@@ -222,7 +250,7 @@ impl Bucket {
         key: &ObjectKey,
         metadata: &ObjectMetadata,
         body: PartBody,
-        crc64: Crc64,
+        checksum: &PartChecksum,
     ) -> Result<CompletedUpload, StoreError> {
         let len = content_length(&body);
         let call = self
@@ -236,12 +264,14 @@ impl Bucket {
             .metadata(TOKEN, &metadata.token)
             .metadata(UID, &metadata.delivery_uid)
             .if_none_match(NOTHING_THERE)
-            .checksum_crc64_nvme(crc64.to_string())
+            .set_checksum_crc64_nvme(checksum.crc64())
+            .set_checksum_crc32_c(checksum.crc32c())
+            .set_content_md5(checksum.content_md5())
             .content_length(len)
             .body(into_stream(body));
         let answer = send_body!(self, "PutObject", call)?;
         Ok(CompletedUpload {
-            crc64: checksum(answer.checksum_crc64_nvme),
+            crc64: whole_checksum(answer.checksum_crc64_nvme),
             version_id: answer.version_id,
         })
     }
@@ -272,14 +302,14 @@ impl Bucket {
             token: answer
                 .metadata
                 .and_then(|mut metadata| metadata.remove(TOKEN)),
-            crc64: checksum(answer.checksum_crc64_nvme),
+            crc64: whole_checksum(answer.checksum_crc64_nvme),
             version_id: answer.version_id,
         }))
     }
 }
 
 /// What isn't a checksum of the whole object, as a composite one ("...-3"), says nothing of it.
-fn checksum(text: Option<String>) -> Option<Crc64> {
+fn whole_checksum(text: Option<String>) -> Option<Crc64> {
     text.and_then(|text| text.parse().ok())
 }
 
@@ -292,10 +322,12 @@ fn content_length(body: &PartBody) -> i64 {
 }
 
 fn completed_part(part: &UploadedPart) -> CompletedPart {
+    let checksum = part.checksum.as_ref();
     CompletedPart::builder()
         .part_number(part.number)
         .e_tag(&part.etag)
-        .checksum_crc64_nvme(part.crc64.to_string())
+        .set_checksum_crc64_nvme(checksum.and_then(PartChecksum::crc64))
+        .set_checksum_crc32_c(checksum.and_then(PartChecksum::crc32c))
         .build()
 }
 
@@ -304,7 +336,7 @@ fn stored_part(part: aws_sdk_s3::types::Part) -> Option<StoredPart> {
         number: PartNumber::new(u64::try_from(part.part_number?).ok()?)?,
         etag: part.e_tag?,
         bytes: u64::try_from(part.size?).ok()?,
-        crc64: checksum(part.checksum_crc64_nvme),
+        checksum: PartChecksum::reported(part.checksum_crc64_nvme, part.checksum_crc32_c),
     })
 }
 

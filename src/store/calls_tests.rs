@@ -17,6 +17,10 @@ fn crc(bytes: &[u8]) -> Crc64 {
     Crc64::new(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes))
 }
 
+fn sum(bytes: &[u8]) -> PartChecksum {
+    PartChecksum::Crc64(crc(bytes))
+}
+
 fn metadata() -> ObjectMetadata {
     ObjectMetadata {
         token: "0123abcd".to_owned(),
@@ -81,7 +85,7 @@ async fn upload(
     let (mut sent, mut at) = (Vec::new(), 0);
     for (n, body) in (1..).zip(parts) {
         let len = usize::try_from(content_length(&body)).unwrap();
-        let crc = crc(&whole[at..at + len]);
+        let crc = sum(&whole[at..at + len]);
         at += len;
         sent.push(
             bucket
@@ -150,7 +154,7 @@ async fn a_key_that_is_taken_stays_and_our_upload_is_ours_to_abort() {
     let bucket = server.with_key(server.target(), &key(OWNER));
     let (key, whole) = (object_key("a.csv"), content(11 * MIB));
     let theirs = bucket
-        .put_object(&key, &metadata(), buffer(b"theirs"), crc(b"theirs"))
+        .put_object(&key, &metadata(), buffer(b"theirs"), &sum(b"theirs"))
         .await;
     theirs.unwrap();
     let parts = vec![
@@ -176,7 +180,7 @@ async fn a_key_that_is_taken_stays_and_our_upload_is_ours_to_abort() {
             number: number(part.number as u64),
             etag: part.etag.clone(),
             bytes: bytes as u64,
-            crc64: Some(part.crc64),
+            checksum: part.checksum.clone(),
         })
         .collect();
     assert_eq!(listed, expected);
@@ -200,7 +204,7 @@ async fn parts_are_listed_over_many_pages() {
     // A page holds at most 1,000 parts (ListParts' reference).
     for n in (1..=1003).rev() {
         let body = format!("part {n}");
-        let crc = crc(body.as_bytes());
+        let crc = sum(body.as_bytes());
         bucket
             .upload_part(&key, &id, number(n), buffer(body.as_bytes()), crc)
             .await
@@ -213,7 +217,7 @@ async fn parts_are_listed_over_many_pages() {
             .map(|part| part.number)
             .eq((1..=1003).map(number))
     );
-    assert!(listed.iter().all(|part| part.crc64.is_some()));
+    assert!(listed.iter().all(|part| part.checksum.is_some()));
     bucket.abort_upload(&key, &id).await.unwrap();
 }
 
@@ -224,12 +228,12 @@ async fn a_put_is_there_once() {
     let key = object_key("small.csv");
     assert_eq!(bucket.head(&key).await.unwrap(), None);
     let put = bucket
-        .put_object(&key, &metadata(), buffer(b"a\n"), crc(b"a\n"))
+        .put_object(&key, &metadata(), buffer(b"a\n"), &sum(b"a\n"))
         .await
         .unwrap();
     assert_eq!(put.crc64, Some(crc(b"a\n")));
     let again = bucket
-        .put_object(&key, &metadata(), buffer(b"b\n"), crc(b"b\n"))
+        .put_object(&key, &metadata(), buffer(b"b\n"), &sum(b"b\n"))
         .await;
     assert_eq!(again.unwrap_err().status, Some(412));
     let held = bucket.head(&key).await.unwrap().unwrap();
@@ -238,7 +242,7 @@ async fn a_put_is_there_once() {
 
     let empty = object_key("empty.csv");
     let put = bucket
-        .put_object(&empty, &metadata(), buffer(b""), crc(b""))
+        .put_object(&empty, &metadata(), buffer(b""), &sum(b""))
         .await
         .unwrap();
     assert_eq!(put.crc64, Some(crc(b"")));
@@ -267,13 +271,13 @@ async fn bytes_that_changed_on_the_way_are_refused() {
     let id = bucket.create_upload(&key, &metadata()).await.unwrap();
     for body in [buffer(b"abd"), stream(b"abd")] {
         let error = bucket
-            .upload_part(&key, &id, number(1), body, crc(b"abc"))
+            .upload_part(&key, &id, number(1), body, sum(b"abc"))
             .await
             .unwrap_err();
         assert!(error.is("BadDigest"), "{error}");
     }
     let sent = bucket
-        .upload_part(&key, &id, number(1), buffer(b"abc"), crc(b"abc"))
+        .upload_part(&key, &id, number(1), buffer(b"abc"), sum(b"abc"))
         .await
         .unwrap();
     let wrong = bucket
@@ -305,7 +309,7 @@ async fn an_error_in_the_body_of_a_200_is_an_error() {
         let parts = [UploadedPart {
             number: 1,
             etag: "\"e\"".to_owned(),
-            crc64: crc(b"abc"),
+            checksum: Some(sum(b"abc")),
         }];
         let id = UploadId::new("id");
         let done = parrot_bucket(&parrot)
@@ -346,7 +350,7 @@ async fn payloads_are_signed_only_where_tls_does_not_protect_them() {
         (&tls, stream(b"abc"), false),
     ] {
         bucket
-            .upload_part(&key, &id, number(1), body, crc(b"abc"))
+            .upload_part(&key, &id, number(1), body, sum(b"abc"))
             .await
             .unwrap();
         let heard = parrot.heard();
@@ -398,7 +402,7 @@ async fn a_lost_answer_is_ambiguous() {
     let bucket = parrot_bucket(&parrot);
     let key = object_key("a.csv");
     let lost = bucket
-        .put_object(&key, &metadata(), buffer(b"abc"), crc(b"abc"))
+        .put_object(&key, &metadata(), buffer(b"abc"), &sum(b"abc"))
         .await
         .unwrap_err();
     assert_eq!(
@@ -422,7 +426,7 @@ async fn a_lost_answer_is_ambiguous() {
     let id = UploadId::new("id");
     for error in [
         bucket
-            .put_object(&key, &metadata(), buffer(b"abc"), crc(b"abc"))
+            .put_object(&key, &metadata(), buffer(b"abc"), &sum(b"abc"))
             .await
             .unwrap_err(),
         bucket

@@ -39,6 +39,8 @@ pub mod code {
     pub const UNREADABLE: &str = "UnreadableAnswer";
     /// Our own identity's credentials could not be loaded.
     pub const NO_CREDENTIALS: &str = "NoCredentials";
+    /// The answer lacks the checksum that was sent, so nobody compared it with the bytes.
+    pub const CHECKSUM_IGNORED: &str = "ChecksumIgnored";
     /// The request could not be made.
     pub const NOT_SENT: &str = "RequestNotMade";
 }
@@ -88,6 +90,17 @@ impl StoreError {
     pub(super) fn unreadable(action: &'static str, what: &str) -> Self {
         let message = format!("the store answered {what}");
         Self::unanswered(action, code::UNREADABLE, message, ErrorClass::Ambiguous)
+    }
+
+    /// A part was taken, and its checksum wasn't looked at.
+    pub(super) fn checksum_ignored(action: &'static str) -> Self {
+        let message = "the store took the part and did not compare the checksum";
+        Self::unanswered(
+            action,
+            code::CHECKSUM_IGNORED,
+            message,
+            ErrorClass::Terminal,
+        )
     }
 
     fn unanswered(
@@ -209,6 +222,8 @@ fn class(action: &str, status: u16, code: &str) -> ErrorClass {
         | (_, "Throttling" | "RequestThrottled" | "TooManyRequestsException")
         | (429, _) => ErrorClass::Throttled,
         (_, code::UNREADABLE) => ErrorClass::Ambiguous,
+        // What a store doesn't know it won't know the next time.
+        (501, _) | (_, "NotImplemented") => ErrorClass::Terminal,
         (503, _) | (_, "ServiceUnavailable") => ErrorClass::Transient,
         (500.., _) | (_, "InternalError") if visible => ErrorClass::Ambiguous,
         (500.., _) | (_, "InternalError") => ErrorClass::Transient,
@@ -284,6 +299,7 @@ mod tests {
                 Transient,
             ),
             ("PutObject", 502, "Http502", Ambiguous),
+            ("PutObject", 501, "NotImplemented", Terminal),
             ("PutObject", 409, "ConditionalRequestConflict", Terminal),
         ] {
             assert_eq!(

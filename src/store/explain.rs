@@ -194,9 +194,11 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
              one of them must be set."
                 .to_owned()
         }
-        Refusal::ChecksumUnsupported => "The store does not take CRC64NVME checksums over whole \
-             objects, which a delivery is verified by."
-            .to_owned(),
+        Refusal::ChecksumUnsupported => {
+            "The store takes none of the checksums that a delivery can \
+             be verified by: CRC64NVME, CRC32C, Content-MD5."
+                .to_owned()
+        }
         Refusal::EndpointUnreachable | Refusal::TlsFailure | Refusal::Throttled => {
             "No S3 answers there: the destination's endpoint or bucket must be corrected."
                 .to_owned()

@@ -6,6 +6,7 @@ mod access;
 mod body;
 mod bucket;
 mod calls;
+mod capabilities;
 mod client;
 mod credentials;
 mod endpoint;
@@ -21,8 +22,9 @@ mod types;
 mod uploads;
 mod watch;
 
-pub use access::{Caller, Proof, RegionSource, prove};
+pub use access::{Caller, Proof, RegionSource, may_abort, prove};
 pub use bucket::Bucket;
+pub use capabilities::{Capabilities, ConditionalWrite, Dialect, PartChecksum, crc32c};
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};
 pub use endpoint::{Endpoint, EndpointInvalid, PlainHttp};

@@ -26,7 +26,7 @@ pub enum Refusal {
     AclNotAllowed,
     /// Our clock and the store's differ.
     ClockSkew,
-    /// The store doesn't take the checksum that we send.
+    /// The store takes none of the checksums that we can send.
     ChecksumUnsupported,
     /// No S3 answers there.
     EndpointUnreachable,
@@ -107,10 +107,13 @@ fn by_code(code: &str, message: &str, other_region: bool) -> Option<Refusal> {
             Refusal::AclNotAllowed
         }
         "InvalidRequest" | "InvalidArgument" | "NotImplemented"
-            if message.contains("checksum") || message.contains("crc64") =>
+            if message.contains("checksum")
+                || message.contains("crc64")
+                || message.contains("crc32c") =>
         {
             Refusal::ChecksumUnsupported
         }
+        code::CHECKSUM_IGNORED => Refusal::ChecksumUnsupported,
         code::TLS_FAILED => Refusal::TlsFailure,
         code::UNREACHABLE
         | code::CONNECTION_LOST
@@ -136,6 +139,25 @@ fn by_status(error: &StoreError) -> Option<Refusal> {
         // A 404 or 405 without a word of S3's comes from something that isn't an S3.
         400.. if !spoken => Some(Refusal::EndpointUnreachable),
         _ => None,
+    }
+}
+
+/// Whether an answer means that another checksum may be taken: it says so, or it says no more than that
+/// something in the request isn't known.
+pub(super) fn may_be_the_checksum(error: &StoreError) -> bool {
+    let vague = [
+        "NotImplemented",
+        "XNotImplemented",
+        "InvalidRequest",
+        "InvalidArgument",
+        "Http400",
+        "Http501",
+    ];
+    match refusal_of(error) {
+        _ if error.class != super::error::ErrorClass::Terminal => false,
+        Some(Refusal::ChecksumUnsupported) => true,
+        Some(Refusal::EndpointUnreachable) | None => vague.contains(&error.code.as_str()),
+        Some(_) => false,
     }
 }
 
@@ -293,6 +315,32 @@ mod tests {
                 "{status} {code}"
             );
         }
+    }
+
+    #[test]
+    fn an_unknown_checksum_is_told_from_other_refusals() {
+        for (status, code, message, expected) in [
+            (400, "InvalidRequest", "Checksum type not known", true),
+            (400, "InvalidRequest", "x-amz-checksum-crc32c", true),
+            (
+                501,
+                "NotImplemented",
+                "a header implies functionality",
+                true,
+            ),
+            (501, "Http501", "", true),
+            (400, "BadDigest", "", true),
+            (501, "NotImplemented", "x-amz-acl", false),
+            (403, "AccessDenied", "", false),
+            (404, "Http404", "", false),
+            (400, "EntityTooSmall", "", false),
+        ] {
+            let error = error(status, code, message);
+            assert_eq!(may_be_the_checksum(&error), expected, "{status} {code}");
+        }
+        let ignored = StoreError::checksum_ignored("UploadPart");
+        assert!(may_be_the_checksum(&ignored));
+        assert_eq!(ignored.refusal(), Some(Refusal::ChecksumUnsupported));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::capabilities::PartChecksum;
 use crate::plan::{Crc64, PartNumber};
 
 /// The id of a multipart upload, as the store gave it.
@@ -67,8 +68,10 @@ pub struct UploadedPart {
     pub number: i32,
     /// Its ETag, which Complete must repeat. Never a checksum.
     pub etag: String,
-    /// The CRC64NVME that we computed over it.
-    pub crc64: Crc64,
+    /// What we computed over it, and Complete repeats; `None` where neither this process nor the store
+    /// knows it any more, as of an MD5 after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<PartChecksum>,
 }
 
 /// A part as ListParts reports it.
@@ -80,8 +83,8 @@ pub struct StoredPart {
     pub etag: String,
     /// Bytes in it.
     pub bytes: u64,
-    /// The CRC64NVME that the store computed, where it says.
-    pub crc64: Option<Crc64>,
+    /// The checksum that the store computed, where it says.
+    pub checksum: Option<PartChecksum>,
 }
 
 /// What Complete or a single PutObject answered.

@@ -12,10 +12,10 @@ use super::checksum::Combined;
 use super::context::{Context, unless_stopped};
 use super::error::TransferError;
 use super::memory::{MemoryPool, OverBudget};
-use super::reader::Reader;
+use super::reader::{Hashed, Reader, Then};
 use super::source::SourceFault;
 use crate::plan::{ByteRange, Crc64};
-use crate::store::PartBody;
+use crate::store::{PartBody, PartChecksum};
 
 /// A part is buffered when the budget holds this many of it: fewer would make deliveries wait for
 /// each other's parts.
@@ -53,6 +53,7 @@ impl From<OverBudget> for ReadFault {
 pub(super) struct Piece {
     range: ByteRange,
     crc: Crc64,
+    checksum: PartChecksum,
     memory: Memory,
     /// What broke the stream of a body, which the store's client can't tell us.
     broken: Arc<Mutex<Option<SourceFault>>>,
@@ -81,17 +82,22 @@ impl Piece {
         let hashed = match usize::try_from(range.len) {
             Ok(len) if len <= pool.budget() / PARTS_IN_BUDGET => {
                 let buffer = unless_stopped(stop, pool.acquire(len)).await??;
-                let hash = reader.hash(range.offset, buffer);
-                let (buffer, crc) = unless_stopped(stop, hash).await??;
-                (crc, Memory::Buffered(buffer.freeze()))
+                let hash = reader.hash(range.offset, buffer, Then::PartEnds);
+                let Hashed {
+                    buffer,
+                    crc64,
+                    checksum,
+                } = unless_stopped(stop, hash).await??;
+                (crc64, checksum, Memory::Buffered(buffer.freeze()))
             }
             _ => hash_in_chunks(pool, reader, range, stop).await?,
         };
         drop(turn);
-        let (crc, memory) = hashed;
+        let (crc, checksum, memory) = hashed;
         Ok(Self {
             range,
             crc,
+            checksum: checksum.unwrap_or(PartChecksum::Crc64(crc)),
             memory,
             broken: Arc::default(),
         })
@@ -99,6 +105,11 @@ impl Piece {
 
     pub(super) fn crc(&self) -> Crc64 {
         self.crc
+    }
+
+    /// What the dialect verifies it by.
+    pub(super) fn checksum(&self) -> &PartChecksum {
+        &self.checksum
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -165,18 +176,24 @@ async fn hash_in_chunks(
     reader: &Reader,
     range: ByteRange,
     stop: &CancellationToken,
-) -> Result<(Crc64, Memory), ReadFault> {
+) -> Result<(Crc64, Option<PartChecksum>, Memory), ReadFault> {
     let chunk = CHUNK.min(pool.budget() / 8).max(1);
     let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
     let mut combined = Combined::new();
     let mut rest = range;
+    let mut checksum = None;
     while rest.len > 0 {
-        let len = first_of(&mut rest, chunk);
-        let buffer = unless_stopped(stop, share.acquire(len.1)).await??;
-        let (buffer, crc) = unless_stopped(stop, reader.hash(len.0, buffer)).await??;
-        combined.append(crc, buffer.len() as u64);
+        let (offset, len) = first_of(&mut rest, chunk);
+        let then = match rest.len {
+            0 => Then::PartEnds,
+            _ => Then::PartGoesOn,
+        };
+        let buffer = unless_stopped(stop, share.acquire(len)).await??;
+        let hashed = unless_stopped(stop, reader.hash(offset, buffer, then)).await??;
+        combined.append(hashed.crc64, hashed.buffer.len() as u64);
+        checksum = hashed.checksum;
     }
-    Ok((combined.crc(), Memory::Streamed { share, chunk }))
+    Ok((combined.crc(), checksum, Memory::Streamed { share, chunk }))
 }
 
 /// Takes the first `chunk` bytes off `rest`: their offset and how many they are.

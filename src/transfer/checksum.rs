@@ -1,10 +1,11 @@
 //! What is computed over an object's bytes: one pass, block by block while the block is in cache.
 
-use crc_fast::CrcAlgorithm::Crc64Nvme;
+use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
 
 use crate::plan::{Crc64, Delimiter, Md5Digest, ObjectDigest};
 use crate::source::RecordCounter;
+use crate::store::{Dialect, PartChecksum, crc32c};
 
 /// Bytes that are read and hashed at a time: they fit a core's second-level cache, so that the
 /// second and third pass over them cost no memory traffic.
@@ -35,6 +36,13 @@ impl Crc {
     pub(super) fn finish(&self) -> Crc64 {
         Crc64::new(self.0.finalize())
     }
+}
+
+/// The CRC64NVME of bytes that are all in memory.
+pub(super) fn crc64(bytes: &[u8]) -> Crc64 {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc.finish()
 }
 
 /// A checksum that grows at its end by pieces whose own checksums are known.
@@ -74,10 +82,25 @@ impl Combined {
     }
 }
 
-/// What must see an object's bytes in order: the MD5 and the counts.
+/// What a store that doesn't know CRC64NVME verifies a part by.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each part that is being hashed; a box would only move it"
+)]
+enum OfPart {
+    /// It does know CRC64NVME, which is computed anyway.
+    Nothing,
+    Crc32c(crc_fast::Digest),
+    Md5(Md5),
+    /// The part is the object's beginning, and so is what the MD5 of the object has seen.
+    Md5OfObject,
+}
+
+/// What must see an object's bytes in order: the MD5, the counts, and what a lesser dialect asks for.
 pub(super) struct InOrder {
     md5: Option<Md5>,
     records: RecordCounter,
+    part: OfPart,
 }
 
 /// The counts and the MD5 of all bytes of an object.
@@ -89,11 +112,18 @@ pub(super) struct Counted {
 }
 
 impl InOrder {
-    pub(super) fn new(md5: Md5Wanted, delimiter: Delimiter) -> Self {
+    pub(super) fn new(md5: Md5Wanted, delimiter: Delimiter, dialect: Dialect) -> Self {
         let md5 = (md5 == Md5Wanted::Yes).then(Md5::new);
+        let part = match dialect {
+            Dialect::Crc64Nvme => OfPart::Nothing,
+            Dialect::Crc32c => OfPart::Crc32c(crc_fast::Digest::new(Crc32Iscsi)),
+            Dialect::ContentMd5 if md5.is_some() => OfPart::Md5OfObject,
+            Dialect::ContentMd5 => OfPart::Md5(Md5::new()),
+        };
         Self {
             md5,
             records: RecordCounter::new(delimiter),
+            part,
         }
     }
 
@@ -102,7 +132,29 @@ impl InOrder {
         if let Some(md5) = &mut self.md5 {
             md5.update(block);
         }
+        match &mut self.part {
+            OfPart::Nothing | OfPart::Md5OfObject => {}
+            OfPart::Crc32c(crc) => crc.update(block),
+            OfPart::Md5(md5) => md5.update(block),
+        }
         self.records.update(block);
+    }
+
+    /// Ends a part: what a lesser dialect asks for over its bytes. The next begins with the next block.
+    pub(super) fn end_part(&mut self) -> Option<PartChecksum> {
+        let md5 = |md5: Md5| Some(PartChecksum::Md5(Md5Digest::new(md5.finalize().into())));
+        match &mut self.part {
+            OfPart::Nothing => None,
+            OfPart::Crc32c(crc) => {
+                let ended = std::mem::replace(crc, crc_fast::Digest::new(Crc32Iscsi));
+                Some(PartChecksum::Crc32c(crc32c(ended.finalize())))
+            }
+            OfPart::Md5(part) => md5(std::mem::take(part)),
+            OfPart::Md5OfObject => {
+                self.part = OfPart::Md5(Md5::new());
+                self.md5.clone().and_then(md5)
+            }
+        }
     }
 
     pub(super) fn finish(self) -> Counted {
@@ -157,6 +209,35 @@ mod tests {
         }
     }
 
+    /// The checksums of `parts`, each pushed in blocks of two bytes.
+    fn in_order_end(
+        dialect: Dialect,
+        md5: Md5Wanted,
+        parts: &[&[u8]],
+    ) -> Vec<Option<PartChecksum>> {
+        let mut in_order = InOrder::new(md5, Delimiter::NEWLINE, dialect);
+        let ends = parts.iter().map(|part| {
+            part.chunks(2).for_each(|block| in_order.push(block));
+            in_order.end_part()
+        });
+        ends.collect()
+    }
+
+    #[test]
+    fn each_part_has_its_own_checksum_in_a_lesser_dialect() {
+        let parts: [&[u8]; 4] = [b"12345", b"", b"6789", b"123456789"];
+        for dialect in [Dialect::Crc32c, Dialect::ContentMd5] {
+            for md5 in [Md5Wanted::Yes, Md5Wanted::No] {
+                let expected = parts.map(|part| Some(PartChecksum::over(dialect, part)));
+                assert_eq!(
+                    in_order_end(dialect, md5, &parts),
+                    expected,
+                    "{dialect} {md5:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn knows_the_published_check_value() {
         let mut crc = Crc::new();
@@ -168,7 +249,7 @@ mod tests {
     #[test]
     fn counts_what_an_independent_count_finds() {
         let text = b"one\ntwo\r\n\nlast".repeat(50_000);
-        let mut in_order = InOrder::new(Md5Wanted::Yes, Delimiter::NEWLINE);
+        let mut in_order = InOrder::new(Md5Wanted::Yes, Delimiter::NEWLINE, Dialect::Crc64Nvme);
         let mut whole = Combined::new();
         for block in text.chunks(70_001) {
             let mut crc = Crc::new();
@@ -182,7 +263,11 @@ mod tests {
         assert_eq!(digest.bytes, text.len() as u64);
         let md5: [u8; 16] = Md5::digest(&text).into();
         assert_eq!(digest.md5, Some(Md5Digest::new(md5)));
-        let without = InOrder::new(Md5Wanted::No, Delimiter::NEWLINE).finish();
+        assert_eq!(
+            in_order_end(Dialect::Crc64Nvme, Md5Wanted::Yes, &[b"a"]),
+            [None]
+        );
+        let without = InOrder::new(Md5Wanted::No, Delimiter::NEWLINE, Dialect::Crc64Nvme).finish();
         assert_eq!(
             without,
             Counted {

@@ -2,27 +2,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::adopt::{Seen, landed};
 use super::context::Refused;
 use super::error::TransferError;
-use super::object::{Earlier, Filled, Landed, Landing, Open, Step, Task};
+use super::object::{Earlier, Filled, HeldParts, Landed, Landing, Open, Step, Task, uploaded};
 use super::retry::is_retryable;
 use crate::plan::ObjectDigest;
-use crate::store::{
-    Bucket, CompletedUpload, ErrorClass, HeldObject, ReadBack, StoreError, UploadedPart,
-};
+use crate::store::{CompletedUpload, ErrorClass, Refusal, StoreError};
 
 /// An upload that is gone was completed by us while no lifecycle rule can have taken it: S3 counts
 /// such rules in whole days, so one day is the shortest.
 const SURELY_OURS: SignedDuration = SignedDuration::from_hours(24);
-
-/// What a look at a key shows.
-pub(super) enum Seen {
-    Ours(HeldObject),
-    Another,
-    Nothing,
-    /// We may not look.
-    Hidden,
-}
 
 impl Task<'_> {
     /// Goes on with an upload for which Complete may have been sent by an earlier process.
@@ -32,14 +22,10 @@ impl Task<'_> {
     ) -> Result<Step, TransferError> {
         match self.list_parts(&filled.open.upload).await {
             Ok(held) if filled.parts.is_empty() => {
-                filled.parts = held
-                    .into_iter()
-                    .map(|(number, part)| UploadedPart {
-                        number,
-                        etag: part.etag,
-                        crc64: part.crc64,
-                    })
-                    .collect();
+                if !self.covers(&held) {
+                    return Ok(Step::Fill(filled.open, held));
+                }
+                filled.parts = uploaded(held);
             }
             Ok(_) => {}
             Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
@@ -65,6 +51,12 @@ impl Task<'_> {
             if self.stop().is_cancelled() {
                 return Err(TransferError::Stopped);
             }
+            if self.must_look() {
+                match self.look(&filled.digest).await? {
+                    Seen::Nothing | Seen::Hidden => {}
+                    seen => return self.something_there(filled, earlier, seen).await,
+                }
+            }
             let seen = context.attempts.begin();
             let Filled {
                 open,
@@ -78,7 +70,10 @@ impl Task<'_> {
                 Err(error) => error,
             };
             match error.code.as_str() {
-                "PreconditionFailed" => return self.something_there(filled, earlier).await,
+                "PreconditionFailed" => {
+                    let seen = self.look(&filled.digest).await?;
+                    return self.something_there(filled, earlier, seen).await;
+                }
                 "NoSuchUpload" if earlier == Earlier::Answered => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
@@ -89,15 +84,29 @@ impl Task<'_> {
                 "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "BadDigest" => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
-                _ if !is_retryable(&error) => {
-                    return Err(TransferError::access_lost(key, error));
-                }
+                _ if !is_retryable(&error) => return self.refused(&filled, error).await,
                 _ => {}
             }
             if error.class != ErrorClass::Throttled {
                 earlier = Earlier::MayHaveBeenApplied;
             }
             context.again(seen, key, &error, self.stop()).await?;
+        }
+    }
+
+    /// Complete is refused, and sending it again would change nothing. Where it is the checksum of the
+    /// whole that isn't taken, the object starts again in a lesser dialect.
+    async fn refused(&mut self, filled: &Filled, error: StoreError) -> Result<Step, TransferError> {
+        let dialect = filled.parts.iter().find_map(|part| part.checksum.as_ref());
+        let lesser = dialect
+            .filter(|_| error.refusal() == Some(Refusal::ChecksumUnsupported))
+            .and_then(|sum| self.context.learned.does_not_work(sum.dialect()));
+        match lesser {
+            Some(lesser) => {
+                let why = format!("{error}; going on with {lesser}");
+                self.restart(&filled.open, &why).await
+            }
+            None => Err(TransferError::access_lost(&self.outgoing.key, error)),
         }
     }
 
@@ -151,20 +160,19 @@ impl Task<'_> {
         }))
     }
 
-    /// 412: something is under the key. Ours, when an earlier Complete was applied.
+    /// Something is under the key, by a 412 or by what was `seen`. Ours, when an earlier Complete was
+    /// applied.
     async fn something_there(
         &mut self,
         filled: Filled,
         earlier: Earlier,
+        seen: Seen,
     ) -> Result<Step, TransferError> {
-        match self.look(&filled.digest).await? {
+        match seen {
             Seen::Ours(held) => {
-                let landing = match earlier {
-                    Earlier::Answered => Landing::Adopted,
-                    Earlier::MayHaveBeenApplied => Landing::Sent,
-                };
                 self.give_up(&filled.open).await?;
-                return Ok(Step::Landed(landed(filled.digest, held, landing)));
+                let landed = landed(filled.digest, held, earlier.landing());
+                return Ok(Step::Landed(landed));
             }
             Seen::Another => {
                 self.withdraw(&filled.open).await;
@@ -207,31 +215,6 @@ impl Task<'_> {
         self.restart(&filled.open, &error.to_string()).await
     }
 
-    /// Looks at the key, where we may.
-    pub(super) async fn look(&self, digest: &ObjectDigest) -> Result<Seen, TransferError> {
-        if self.context.read_back == ReadBack::WriteOnly {
-            return Ok(Seen::Hidden);
-        }
-        let key = &self.outgoing.key;
-        let head = |bucket: Bucket| async move { bucket.head(key).await };
-        match self.context.call(key, self.stop(), head).await {
-            Ok(None) => Ok(Seen::Nothing),
-            Ok(Some(held)) => {
-                let token = held.token.as_deref() == Some(self.context.token.as_str());
-                let crc = held.crc64.is_none_or(|crc| crc == digest.crc64);
-                let ours = token && crc && held.bytes == digest.bytes;
-                Ok(if ours {
-                    Seen::Ours(held)
-                } else {
-                    Seen::Another
-                })
-            }
-            // Without the right to list, 403 is also what a missing object answers.
-            Err(Refused::Store(_)) => Ok(Seen::Hidden),
-            Err(Refused::Ended(error)) => Err(error),
-        }
-    }
-
     /// Aborts an upload whose object can't be delivered. What can't be aborted now is still in the
     /// ledger.
     async fn withdraw(&self, open: &Open) {
@@ -241,10 +224,14 @@ impl Task<'_> {
         }
     }
 
-    pub(super) fn exists(&self) -> TransferError {
-        TransferError::ObjectExists {
-            key: self.outgoing.key.clone(),
-        }
+    /// Whether the store has every part in full: they were all there before Complete was recorded.
+    fn covers(&self, held: &HeldParts) -> bool {
+        let layout = self.layout();
+        held.len() as u64 == layout.count()
+            && layout.parts().all(|part| {
+                let there = held.get(&part.number.get());
+                there.is_some_and(|there| there.bytes == part.range.len)
+            })
     }
 
     fn unconfirmed(&self, open: &Open) -> TransferError {
@@ -253,13 +240,5 @@ impl Task<'_> {
             key,
             upload: Some(upload),
         }
-    }
-}
-
-pub(super) fn landed(digest: ObjectDigest, held: HeldObject, landing: Landing) -> Landed {
-    Landed {
-        digest,
-        version_id: held.version_id,
-        landing,
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::IfExists;
 use super::checksum::Md5Wanted;
 use super::error::TransferError;
+use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
 use super::limits::{DestinationLimit, DestinationLimits, Leave};
 use super::memory::MemoryPool;
@@ -16,7 +18,7 @@ use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
 use super::token::DeliveryToken;
 use crate::plan::{Delimiter, ObjectKey};
-use crate::store::{Bucket, ErrorClass, ObjectMetadata, ReadBack, StoreError};
+use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
 #[derive(Clone, Debug)]
@@ -84,6 +86,8 @@ pub(super) struct Context {
     pub(super) reads: Semaphore,
     pub(super) part_size: u64,
     pub(super) read_back: ReadBack,
+    pub(super) if_exists: IfExists,
+    pub(super) learned: Learned,
     pub(super) token: DeliveryToken,
     pub(super) uid: String,
     pub(super) delimiter: Delimiter,
@@ -137,7 +141,7 @@ impl Refused {
 impl Context {
     /// The bucket with the credentials that hold now: asked anew for each request.
     pub(super) fn bucket(&self) -> Bucket {
-        self.buckets.borrow().clone()
+        self.learned.applied_to(&self.buckets.borrow())
     }
 
     pub(super) fn metadata(&self, content_type: &'static str) -> ObjectMetadata {
@@ -234,9 +238,15 @@ impl Context {
     pub(super) async fn reader(
         &self,
         outgoing: &Outgoing,
+        dialect: Dialect,
         stop: &CancellationToken,
     ) -> Result<Result<Reader, SourceFault>, TransferError> {
-        let open = Reader::open(Arc::clone(&outgoing.open), outgoing.md5, self.delimiter);
+        let open = Reader::open(
+            Arc::clone(&outgoing.open),
+            outgoing.md5,
+            self.delimiter,
+            dialect,
+        );
         unless_stopped(stop, open).await
     }
 }

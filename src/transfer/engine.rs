@@ -8,18 +8,21 @@ use futures::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::checksum::Md5Wanted;
+use super::adopt::IfExists;
+use super::checksum::{Md5Wanted, crc64};
 use super::context::{Context, Outgoing, Resources, unless_stopped};
 use super::error::TransferError;
+use super::learned::Learned;
 use super::ledger::{Ledger, LedgerError, ObjectState, Slot};
 use super::object::{Landed, Landing, deliver};
+use super::probe::probe;
 use super::progress::{Meter, ObjectMeter, Progress, TransferPhase};
 use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
 use crate::plan::{Delimiter, ObjectDigest, PartLayout, Plan, PlannedObject};
-use crate::store::{Bucket, ReadBack};
+use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
 /// side by side, and a source that hangs keeps no more of the budget.
@@ -43,6 +46,8 @@ pub struct Job {
     pub delimiter: Delimiter,
     /// Whether we may look at what we delivered.
     pub read_back: ReadBack,
+    /// What to do with an object that is there already.
+    pub if_exists: IfExists,
     /// Failures in a row, without a newly confirmed part between them, that don't end the delivery.
     pub backoff_limit: u32,
     /// How long is waited between them.
@@ -67,6 +72,8 @@ pub struct Delivered {
     pub objects: Vec<DeliveredObject>,
     /// The receipt.
     pub receipt: DeliveredObject,
+    /// What is known of the store now; some of it only a delivery can find out.
+    pub capabilities: Capabilities,
 }
 
 impl Delivered {
@@ -113,6 +120,8 @@ pub async fn run(
         resources,
         part_size: job.part_size,
         read_back: job.read_back,
+        if_exists: job.if_exists,
+        learned: Learned::default(),
         token: job.facts.token.clone(),
         uid: job.facts.uid.clone(),
         delimiter: job.delimiter,
@@ -133,6 +142,7 @@ pub async fn run(
     Ok(Delivered {
         objects: objects.into_iter().map(DeliveredObject::from).collect(),
         receipt: receipt.into(),
+        capabilities: run.context.bucket().capabilities(),
     })
 }
 
@@ -254,6 +264,7 @@ impl Run {
             .collect();
         let receipt = render(&self.job.facts, &self.job.plan, &done)
             .map_err(|error| LedgerError(format!("rendering the receipt: {error}")))?;
+        let bytes = receipt.clone();
         let outgoing = Arc::new(Outgoing {
             slot: Slot::Receipt,
             key: self.job.plan.receipt().clone(),
@@ -267,7 +278,13 @@ impl Run {
             content_type: "application/json",
         });
         let meter = Arc::new(ObjectMeter::new(None));
-        deliver(&self.context, &outgoing, meter, state).await
+        let landed = deliver(&self.context, &outgoing, meter, state).await?;
+        // The receipt that is there may be one of an earlier uid: that one isn't to be written again.
+        let is_this = landed.digest.crc64 == crc64(&bytes);
+        if landed.landing == Landing::Sent && is_this {
+            probe(&self.context, &outgoing, &bytes).await;
+        }
+        Ok(landed)
     }
 
     async fn recheck(&self) -> Result<(), TransferError> {

@@ -33,7 +33,7 @@ pub enum TransferError {
     },
     /// The customer has an object of that key that isn't ours. Terminal: nothing is overwritten.
     #[error(
-        "writing {key} with If-None-Match: the bucket has an object of that key already, and it is not known to be ours; nothing was overwritten: the customer must move it, or the delivery needs another key"
+        "writing {key} with If-None-Match: the bucket has an object of that key already, and it is not known to be ours (nor, with ifExists: Skip, to have the same content); nothing was overwritten: the customer must move it, or the delivery needs another key"
     )]
     ObjectExists {
         /// The key.

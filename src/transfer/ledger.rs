@@ -95,6 +95,7 @@ pub trait Ledger: Send + Sync + 'static {
 mod tests {
     use super::*;
     use crate::plan::Crc64;
+    use crate::store::PartChecksum;
 
     #[test]
     fn states_survive_json() {
@@ -110,7 +111,7 @@ mod tests {
         let part = UploadedPart {
             number: 1,
             etag: "\"e\"".to_owned(),
-            crc64: Crc64::new(7),
+            checksum: Some(PartChecksum::Crc64(Crc64::new(7))),
         };
         let states = [
             ObjectState::Planned,

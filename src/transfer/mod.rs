@@ -7,25 +7,28 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
-//! | `object`, `parts`, `complete`, `put` | one object's state machine, and its steps |
+//! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `limits` | how many parts a destination bears |
-//! | `ledger`, `retry`, `progress`, `error` | what is kept, counted, shown and told |
+//! | `ledger`, `retry`, `progress`, `error`, `learned` | what is kept, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
+mod adopt;
 mod body;
 mod checksum;
 mod complete;
 mod context;
 mod engine;
 mod error;
+mod learned;
 mod ledger;
 mod limits;
 mod memory;
 mod object;
 mod orphans;
 mod parts;
+mod probe;
 mod progress;
 mod put;
 mod reader;
@@ -40,6 +43,7 @@ mod testkit;
 mod tests;
 
 pub use abort::{LeftOpen, abort_open, abort_uploads};
+pub use adopt::IfExists;
 pub use checksum::Md5Wanted;
 pub use context::Resources;
 pub use engine::{Delivered, DeliveredObject, Job, run};

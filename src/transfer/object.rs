@@ -12,8 +12,8 @@ use super::error::TransferError;
 use super::ledger::ObjectState;
 use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
-use crate::plan::{Crc64, ObjectDigest, PartLayout};
-use crate::store::{ErrorClass, StoreError, UploadId, UploadedPart};
+use crate::plan::{ObjectDigest, PartLayout};
+use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +52,22 @@ pub(super) struct Filled {
 pub(super) struct Held {
     pub(super) etag: String,
     pub(super) bytes: u64,
-    pub(super) crc64: Crc64,
+    /// What it is verified by; `None` where nobody knows it any more. Never its ETag.
+    pub(super) checksum: Option<PartChecksum>,
 }
 
 /// The parts that the store has, by number.
 pub(super) type HeldParts = BTreeMap<i32, Held>;
+
+/// The parts as Complete names them.
+pub(super) fn uploaded(held: HeldParts) -> Vec<UploadedPart> {
+    let parts = held.into_iter().map(|(number, part)| UploadedPart {
+        number,
+        etag: part.etag,
+        checksum: part.checksum,
+    });
+    parts.collect()
+}
 
 /// What is known of earlier tries to complete an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,8 +78,20 @@ pub(super) enum Earlier {
     MayHaveBeenApplied,
 }
 
+impl Earlier {
+    /// How an object of ours that is there came to be there.
+    pub(super) fn landing(self) -> Landing {
+        match self {
+            Self::Answered => Landing::Adopted,
+            Self::MayHaveBeenApplied => Landing::Sent,
+        }
+    }
+}
+
 /// What comes next.
 pub(super) enum Step {
+    Look,
+    Begin,
     Create,
     Resume(Open),
     Fill(Open, HeldParts),
@@ -99,8 +122,7 @@ pub(super) async fn deliver(
         restarts: 0,
     };
     let mut step = match state {
-        ObjectState::Planned if task.fits_one_put() => Step::Landed(task.put().await?),
-        ObjectState::Planned => Step::Create,
+        ObjectState::Planned => Step::Look,
         ObjectState::Open { upload, started_at } => Step::Resume(Open { upload, started_at }),
         ObjectState::Completing {
             upload,
@@ -123,7 +145,9 @@ pub(super) async fn deliver(
     };
     loop {
         step = match step {
-            Step::Create => task.create().await?,
+            Step::Look => task.look_first().await?,
+            Step::Begin if task.fits_one_put() => Step::Landed(task.put().await?),
+            Step::Begin | Step::Create => task.create().await?,
             Step::Resume(open) => task.resume(open).await?,
             Step::Fill(open, held) => task.fill(open, held).await?,
             Step::ResumeComplete(filled) => task.resume_complete(filled).await?,
@@ -145,6 +169,11 @@ pub(super) async fn deliver(
 impl Task<'_> {
     pub(super) fn layout(&self) -> PartLayout {
         PartLayout::new(self.outgoing.len, self.context.part_size)
+    }
+
+    /// The checksums that the store verifies, as far as is known.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.context.bucket().capabilities().dialect
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -207,22 +236,19 @@ impl Task<'_> {
         Ok(Step::Create)
     }
 
-    /// The parts that the store has of `upload` and vouches for.
+    /// The parts that the store has of `upload`, with the checksums that it vouches for.
     pub(super) async fn list_parts(&self, upload: &UploadId) -> Result<HeldParts, Refused> {
         let key = &self.outgoing.key;
         let list =
             |bucket: crate::store::Bucket| async move { bucket.list_parts(key, upload).await };
         let parts = self.context.call(key, self.stop(), list).await?;
-        let held = parts.into_iter().filter_map(|part| {
-            let crc64 = part.crc64?;
-            Some((
-                part.number.get(),
-                Held {
-                    etag: part.etag,
-                    bytes: part.bytes,
-                    crc64,
-                },
-            ))
+        let held = parts.into_iter().map(|part| {
+            let held = Held {
+                etag: part.etag,
+                bytes: part.bytes,
+                checksum: part.checksum,
+            };
+            (part.number.get(), held)
         });
         Ok(held.collect())
     }

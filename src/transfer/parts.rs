@@ -10,18 +10,20 @@ use super::checksum::Combined;
 use super::context::{BodySlot, Context, Outgoing, unless_stopped};
 use super::error::TransferError;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
-use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task};
+use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
 use super::progress::ObjectMeter;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, ObjectDigest, Part, PartNumber};
-use crate::store::{UploadId, UploadedPart};
+use crate::store::{Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
 enum Broken {
     /// The upload is gone: a lifecycle rule, or another hand.
     UploadGone(String),
+    /// The store doesn't take the parts' checksum: the upload may be of another dialect.
+    ChecksumRefused(StoreError),
     Source(SourceFault),
     Ended(TransferError),
 }
@@ -61,20 +63,21 @@ impl Task<'_> {
         self.meter.restart();
         match self.send_missing(&open, &mut held).await {
             Ok(digest) => {
-                let parts = held.into_iter().map(|(number, part)| UploadedPart {
-                    number,
-                    etag: part.etag,
-                    crc64: part.crc64,
-                });
                 let filled = Filled {
                     open,
                     digest,
-                    parts: parts.collect(),
+                    parts: uploaded(held),
                 };
                 self.record(filled.state()).await?;
                 Ok(Step::Complete(filled, Earlier::Answered))
             }
             Err(Broken::UploadGone(error)) => self.restart(&open, &error).await,
+            Err(Broken::ChecksumRefused(error)) if self.restarts == 0 => {
+                self.restart(&open, &error.to_string()).await
+            }
+            Err(Broken::ChecksumRefused(error)) => {
+                Err(TransferError::access_lost(&self.outgoing.key, error))
+            }
             Err(Broken::Source(fault)) => {
                 let key = &self.outgoing.key;
                 self.context
@@ -91,7 +94,8 @@ impl Task<'_> {
         open: &Open,
         held: &mut HeldParts,
     ) -> Result<ObjectDigest, Broken> {
-        let reader = self.context.reader(self.outgoing, self.stop()).await?;
+        let (dialect, stop) = (self.dialect(), self.stop());
+        let reader = self.context.reader(self.outgoing, dialect, stop).await?;
         let reader = reader.map_err(Broken::Source)?;
         let mut sending = Sending {
             tasks: JoinSet::new(),
@@ -136,7 +140,7 @@ impl Task<'_> {
             let piece = Piece::hash(self.context, reader, range, &halt).await?;
             whole.append(piece.crc(), range.len);
             let there = held.get(&number.get());
-            if there.is_some_and(|t| t.bytes == range.len && t.crc64 == piece.crc()) {
+            if there.is_some_and(|there| there.is(&piece)) {
                 self.meter.confirmed(range.len);
                 continue;
             }
@@ -213,7 +217,7 @@ impl Sender {
             halt,
             ..
         } = &self;
-        let (key, crc) = (&outgoing.key, piece.crc());
+        let (key, checksum) = (&outgoing.key, piece.checksum().clone());
         let mut slot = Some(slot);
         loop {
             let body = piece.body(context, reader, halt).await?;
@@ -224,7 +228,7 @@ impl Sender {
             let seen = context.attempts.begin();
             let sent = context
                 .bucket()
-                .upload_part(key, upload, number, body, crc)
+                .upload_part(key, upload, number, body, checksum.clone())
                 .await;
             // Whoever waits for another try holds neither memory nor a slot.
             drop(leave);
@@ -235,7 +239,7 @@ impl Sender {
                     let held = Held {
                         etag: part.etag,
                         bytes: piece.len(),
-                        crc64: crc,
+                        checksum: Some(checksum),
                     };
                     return Ok((number, held));
                 }
@@ -247,11 +251,21 @@ impl Sender {
             if error.is("NoSuchUpload") {
                 return Err(Broken::UploadGone(error.to_string()));
             }
+            if !is_retryable(&error) && error.refusal() == Some(Refusal::ChecksumUnsupported) {
+                return Err(Broken::ChecksumRefused(error));
+            }
             if !is_retryable(&error) {
                 return Err(TransferError::access_lost(key, error).into());
             }
             context.again(seen, key, &error, halt).await?;
         }
+    }
+}
+
+impl Held {
+    /// Whether it is `piece`, by the checksum of its dialect.
+    fn is(&self, piece: &Piece) -> bool {
+        self.bytes == piece.len() && self.checksum.as_ref() == Some(piece.checksum())
     }
 }
 

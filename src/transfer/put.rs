@@ -1,15 +1,15 @@
 //! A small object in one request, where a lost answer can be settled by looking: read-back only.
 
+use super::adopt::{Seen, landed};
 use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
-use super::complete::{Seen, landed};
 use super::error::TransferError;
-use super::object::{Earlier, Landed, Landing, Task};
+use super::object::{Earlier, Landed, Task};
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, ObjectDigest};
-use crate::store::{ErrorClass, ReadBack, StoreError};
+use crate::store::{ErrorClass, ReadBack, Refusal, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -26,9 +26,16 @@ impl Task<'_> {
     /// Reads, hashes and puts the object.
     pub(super) async fn put(&self) -> Result<Landed, TransferError> {
         loop {
-            let seen = self.context.attempts.begin();
+            let (seen, dialect) = (self.context.attempts.begin(), self.dialect());
             match self.try_put().await {
                 Ok(landed) => return Ok(landed),
+                Err(ReadFault::Ended(TransferError::AccessLost { error, .. }))
+                    if error.refusal() == Some(Refusal::ChecksumUnsupported)
+                        && self.context.learned.does_not_work(dialect).is_some() =>
+                {
+                    let key = &self.outgoing.key;
+                    tracing::warn!(%key, %error, "the object is sent again with a lesser checksum");
+                }
                 Err(ReadFault::Ended(error)) => return Err(error),
                 Err(ReadFault::Source(fault)) => {
                     let key = &self.outgoing.key;
@@ -41,7 +48,10 @@ impl Task<'_> {
     }
 
     async fn try_put(&self) -> Result<Landed, ReadFault> {
-        let reader = self.context.reader(self.outgoing, self.stop()).await??;
+        let reader = self
+            .context
+            .reader(self.outgoing, self.dialect(), self.stop())
+            .await??;
         let range = ByteRange {
             offset: self.outgoing.offset,
             len: self.outgoing.len,
@@ -54,6 +64,13 @@ impl Task<'_> {
         let digest = counted.digest(whole);
         let mut earlier = Earlier::Answered;
         loop {
+            if self.must_look() {
+                match self.look(&digest).await? {
+                    Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
+                    Seen::Another => return Err(self.exists().into()),
+                    Seen::Nothing | Seen::Hidden => {}
+                }
+            }
             let seen = self.context.attempts.begin();
             let error = match self.send(&reader, &mut piece, &digest).await? {
                 Sent::Landed(landed) => return Ok(landed),
@@ -63,13 +80,7 @@ impl Task<'_> {
             let key = &self.outgoing.key;
             if error.is("PreconditionFailed") {
                 match self.look(&digest).await? {
-                    Seen::Ours(held) => {
-                        let landing = match earlier {
-                            Earlier::Answered => Landing::Adopted,
-                            Earlier::MayHaveBeenApplied => Landing::Sent,
-                        };
-                        return Ok(landed(digest, held, landing));
-                    }
+                    Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
                     Seen::Another => return Err(self.exists().into()),
                     // It was deleted between the two requests.
                     Seen::Nothing => {}
@@ -104,7 +115,7 @@ impl Task<'_> {
         let metadata = context.metadata(outgoing.content_type);
         let bucket = context.bucket();
         let sent = bucket
-            .put_object(&outgoing.key, &metadata, body, piece.crc())
+            .put_object(&outgoing.key, &metadata, body, piece.checksum())
             .await;
         drop(leave);
         Ok(match (sent, piece.take_fault()) {

@@ -9,17 +9,34 @@ use super::checksum::{BLOCK, Counted, Crc, InOrder, Md5Wanted};
 use super::memory::PooledBuffer;
 use super::source::{Readable, SourceFault};
 use crate::plan::{Crc64, Delimiter};
+use crate::store::{Dialect, PartChecksum};
 
 /// Opens what is to be read; called on the reader's thread.
 pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> + Send + Sync>;
 
 type Reply<T> = oneshot::Sender<Result<T, SourceFault>>;
 
+/// Whether a part ends with the bytes that are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    PartGoesOn,
+    PartEnds,
+}
+
+/// Bytes that were read and hashed.
+pub(super) struct Hashed {
+    pub(super) buffer: PooledBuffer,
+    pub(super) crc64: Crc64,
+    /// Of the part that ends with them, where the dialect asks for another than CRC64NVME.
+    pub(super) checksum: Option<PartChecksum>,
+}
+
 enum Command {
     Hash {
         offset: u64,
         buffer: PooledBuffer,
-        reply: Reply<(PooledBuffer, Crc64)>,
+        then: Then,
+        reply: Reply<Hashed>,
     },
     Read {
         offset: u64,
@@ -44,10 +61,11 @@ impl Reader {
         open: Opener,
         md5: Md5Wanted,
         delimiter: Delimiter,
+        dialect: Dialect,
     ) -> Result<Self, SourceFault> {
         let (commands, queue) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
-        let in_order = InOrder::new(md5, delimiter);
+        let in_order = InOrder::new(md5, delimiter, dialect);
         std::thread::Builder::new()
             .name("outbound-read".to_owned())
             .spawn(move || match open() {
@@ -68,11 +86,13 @@ impl Reader {
         &self,
         offset: u64,
         buffer: PooledBuffer,
-    ) -> Result<(PooledBuffer, Crc64), SourceFault> {
+        then: Then,
+    ) -> Result<Hashed, SourceFault> {
         let (reply, filled) = oneshot::channel();
         self.send(Command::Hash {
             offset,
             buffer,
+            then,
             reply,
         })?;
         answer(filled).await
@@ -133,13 +153,22 @@ fn serve(file: &dyn Readable, in_order: InOrder, queue: &mpsc::Receiver<Command>
             Command::Hash {
                 offset,
                 mut buffer,
+                then,
                 reply,
             } => {
-                let hashed = match &mut in_order {
-                    Some(in_order) => hash(file, offset, &mut buffer, in_order),
-                    None => Err(ended()),
-                };
-                let _ = reply.send(hashed.map(|crc| (buffer, crc)));
+                let hashed = in_order.as_mut().ok_or_else(ended).and_then(|in_order| {
+                    let crc64 = hash(file, offset, &mut buffer, in_order)?;
+                    let checksum = match then {
+                        Then::PartGoesOn => None,
+                        Then::PartEnds => in_order.end_part(),
+                    };
+                    Ok(Hashed {
+                        buffer,
+                        crc64,
+                        checksum,
+                    })
+                });
+                let _ = reply.send(hashed);
             }
             Command::Read {
                 offset,

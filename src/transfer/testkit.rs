@@ -21,12 +21,12 @@ use crate::store::{
 pub(super) const BUCKET: &str = "acme-inbound";
 pub(super) const PREFIX: &str = "audience/";
 const ACCESS: &str = "customer";
-const SECRET: &str = "secret-of-customer";
+pub(super) const SECRET: &str = "secret-of-customer";
 
 /// A versitygw with one bucket, gone when dropped.
 pub(super) struct Server {
     child: Child,
-    endpoint: String,
+    pub(super) endpoint: String,
     data: TempDir,
 }
 

@@ -11,5 +11,7 @@
 mod support;
 
 mod deliveries;
+mod destinations;
 mod environment;
+mod rbac;
 mod schema;

@@ -1,6 +1,7 @@
 //! What `kubectl apply` refuses, and with which words; what it takes; what the kinds look like.
 //!
 //! No operator runs here: all of this is the apiserver's doing, with the CRDs that a user installs.
+#![allow(clippy::too_many_lines, reason = "a table is as long as its cases")]
 
 mod crds;
 mod delivery;
@@ -8,29 +9,7 @@ mod destination;
 mod listing;
 
 use crate::support::ControlPlane;
-
-/// A manifest of that kind: the lines of `base` as its spec, changed by the lines of `change`.
-///
-/// A line `field: value` replaces the field or adds it; `!field` takes it away.
-fn manifest(kind: &str, name: &str, base: &str, change: &str) -> String {
-    let field = |line: &str| {
-        line.split(':')
-            .next()
-            .unwrap()
-            .trim_start_matches('!')
-            .to_owned()
-    };
-    let changed: Vec<String> = change.lines().map(field).collect();
-    let kept = base.lines().filter(|line| !changed.contains(&field(line)));
-    let added = change.lines().filter(|line| !line.starts_with('!'));
-    let spec: String = kept
-        .chain(added)
-        .map(|line| format!("  {line}\n"))
-        .collect();
-    format!(
-        "---\napiVersion: outbound.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
-    )
-}
+use crate::support::manifest::manifest;
 
 /// Applies one manifest for each case, all at once: each must be refused with the case's words.
 fn refuses(kind: &str, base: &str, cases: &[(&str, &str)]) {

@@ -29,7 +29,8 @@ impl ControlPlane {
             .expect("the control plane did not start, see above")
     }
 
-    fn start() -> ControlPlane {
+    /// One of the test's own, for what others must not see: a changed CRD, a stop.
+    pub(crate) fn start() -> ControlPlane {
         let folder = fast_folder().join(unique("outbound-control-plane"));
         let (server, _) = Leashed::script("control-plane", &[], &folder);
         let control_plane = ControlPlane {

@@ -14,8 +14,12 @@
 )]
 
 pub(crate) mod control_plane;
+#[allow(unreachable_pub, reason = "shared with the unit tests of the crate")]
+pub(crate) mod dialects;
+pub(crate) mod manifest;
 pub(crate) mod operator;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod wait;
 pub(crate) mod world;

@@ -231,7 +231,8 @@ impl Bucket {
         &self.name
     }
 
-    fn folder(&self) -> PathBuf {
+    /// Its files on the server's disk.
+    pub(crate) fn folder(&self) -> PathBuf {
         self.server.inner.folder.join("data").join(&self.name)
     }
 

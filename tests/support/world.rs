@@ -112,6 +112,44 @@ impl World {
         user
     }
 
+    /// Asks for a proof or a retry now, and waits until the operator says that it did; returns the object.
+    pub(crate) async fn request(&self, kind: &str, name: &str, value: &str) -> Value {
+        let annotation = format!("outbound.dev/requestedAt={value}");
+        self.namespace
+            .kubectl(&["annotate", "--overwrite", kind, name, &annotation])
+            .ok();
+        let what = format!("{kind} {name} has handled the request {value}");
+        self.eventually(PATIENCE, &what, kind, name, |object| {
+            (object["status"]["lastHandledRequest"] == value).then(|| object.clone())
+        })
+        .await
+    }
+
+    /// The Events about the object, oldest first: type, reason, message, and how often it was said.
+    pub(crate) fn events(&self, name: &str) -> Vec<(String, String, String, u64)> {
+        let about = format!("involvedObject.name={name}");
+        let list = ["get", "events", "--field-selector", &about, "-o", "json"];
+        let list: Value = serde_json::from_str(&self.namespace.kubectl(&list).ok()).expect("JSON");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut events: Vec<&Value> = list["items"].as_array().into_iter().flatten().collect();
+        events.sort_by_key(|event| text(&event["eventTime"]));
+        let said = |event: &&Value| {
+            let count = event["series"]["count"]
+                .as_u64()
+                .or(event["count"].as_u64());
+            count.unwrap_or(1)
+        };
+        let event = |event: &Value| {
+            (
+                text(&event["type"]),
+                text(&event["reason"]),
+                text(&event["message"]),
+                said(&event),
+            )
+        };
+        events.into_iter().map(event).collect()
+    }
+
     /// Grants us the least on [`PREFIX`], and applies the CrossAccount destination `name`.
     pub(crate) async fn cross_account_destination(&self, name: &str, more: &str) {
         let actions = [&WRITE_ACTIONS[..], &["s3:PutObjectAcl"]].concat();

@@ -12,9 +12,14 @@ use crate::api::{
 };
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
+use crate::controllers::ledger::LedgerUnusable;
 use crate::controllers::{destination, events};
 use crate::store::{Bucket, UploadId};
 use crate::transfer::{Ledger as _, ObjectState, abort_open};
+
+/// How long what aborting needs is asked for again where it can't be had, and how often.
+const ASKING_TIME: Duration = Duration::from_secs(10);
+const ASKING_PAUSE: Duration = Duration::from_millis(500);
 
 /// Aborts what the delivery has open, in a ledger that stays; returns, after `within` at the latest, what had to
 /// stay and why.
@@ -132,7 +137,8 @@ async fn reach(
     context: &Context,
     delivery: &OutboundDelivery,
 ) -> Result<Option<(Known, Bucket)>, String> {
-    let found = known::find(context, delivery).await;
+    let passes = |error: &LedgerUnusable| matches!(error, LedgerUnusable::Kubernetes(_));
+    let found = patiently(|| known::find(context, delivery), passes).await;
     let found =
         found.map_err(|error| format!("uploads of a ledger that can't be read: {error}"))?;
     let Some(known) = found else {
@@ -151,6 +157,23 @@ async fn reach(
     }
 }
 
+/// Asks again while the answer is a failure that passes, for [`ASKING_TIME`] at most: an upload isn't left behind
+/// because of one lost answer.
+async fn patiently<T, E, F>(ask: impl Fn() -> F, passes: impl Fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let end = Instant::now() + ASKING_TIME;
+    loop {
+        match ask().await {
+            Err(error) if passes(&error) && Instant::now() < end => {
+                tokio::time::sleep(ASKING_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// The bucket by the credentials that were last good, else by what the ledger says of the destination.
 async fn bucket(
     context: &Context,
@@ -166,7 +189,10 @@ async fn bucket(
     let spec = spec_of(snapshot);
     let resolved =
         destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
-    match connect(context, namespace, &spec, resolved.target).await {
+    let target = resolved.target;
+    let connect = || connect(context, namespace, &spec, target.clone());
+    let passes = |error: &NoConnection| matches!(error, NoConnection::Unanswered { .. });
+    match patiently(connect, passes).await {
         Ok(connection) => Ok(connection.bucket),
         Err(NoConnection::Refused { message, .. } | NoConnection::Unanswered { message, .. }) => {
             Err(message)

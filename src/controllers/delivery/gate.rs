@@ -9,11 +9,12 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::judge::{Report, Verdict};
 use crate::api::{
-    ConditionType, DeliveryReason, OutboundDelivery, OutboundDestination, PermissionMode,
+    ConditionType, DeliveryReason, IfExists, OutboundDelivery, OutboundDestination, PermissionMode,
     PlannedDestination, Status,
 };
 use crate::controllers::context::Context;
 use crate::controllers::destination::{Resolved, interval, learned_region, resolve};
+use crate::store::ReadBack;
 
 /// A destination that a delivery may look at: there, readable, not held, and the one that was planned for.
 pub(super) struct Gate {
@@ -89,8 +90,17 @@ impl Gate {
     }
 
     /// Whether work may begin: only on access that is proved for the destination as it is now.
-    pub(super) fn may_begin(&self) -> Result<(), Verdict> {
+    pub(super) fn may_begin(&self, delivery: &OutboundDelivery) -> Result<(), Verdict> {
         let name = self.destination.name_any();
+        let skips = delivery.spec.if_exists == Some(IfExists::Skip);
+        if skips && self.resolved.read_back == ReadBack::WriteOnly {
+            let why = format!(
+                "spec.ifExists is Skip, which compares what is there, and OutboundDestination {name} is readBack: \
+                 WriteOnly, so that we may not look; set its readBack to Granted, or create another delivery with \
+                 ifExists: Fail"
+            );
+            return Err(Verdict::Stalled(DeliveryReason::DestinationNotReady, why));
+        }
         let ready = self
             .destination
             .status

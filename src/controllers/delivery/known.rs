@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt as _};
 
 use crate::api::{LedgerHeader, OutboundDelivery, OutboundLedger};
 use crate::controllers::context::Context;
-use crate::controllers::ledger::{self, KubeLedger, Opened};
+use crate::controllers::ledger::{self, KubeLedger, LedgerUnusable, Opened};
 use crate::plan::Plan;
 
 /// A ledger and what stands in it.
@@ -64,16 +64,13 @@ impl KnownLedgers {
 pub(super) async fn find(
     context: &Context,
     delivery: &OutboundDelivery,
-) -> Result<Option<Known>, String> {
+) -> Result<Option<Known>, LedgerUnusable> {
     let namespace = delivery.namespace().unwrap_or_default();
     let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
     let remembered = || context.ledgers.get(&delivery.uid().unwrap_or_default());
     match ledger::open(ledgers, delivery).await {
         Ok(Some(opened)) => Ok(Some(opened.into())),
         Ok(None) => Ok(remembered()),
-        Err(error) => match remembered() {
-            Some(known) => Ok(Some(known)),
-            None => Err(error.to_string()),
-        },
+        Err(error) => remembered().map(Some).ok_or(error),
     }
 }

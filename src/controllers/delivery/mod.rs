@@ -67,7 +67,10 @@ pub(crate) async fn reconcile(
         }
     };
     // Before the first list is in, a destination that is there would be told to be missing.
-    context.destinations_listed.cancelled().await;
+    let mut listed = context.destinations_listed.clone();
+    if listed.wait_for(|listed| *listed).await.is_err() {
+        return Ok(Action::await_change());
+    }
     let uid = delivery.uid().unwrap_or_default();
     if delivery.metadata.deletion_timestamp.is_some() {
         return cleanup::reconcile(&context, delivery).await;
@@ -99,7 +102,7 @@ pub(crate) async fn reconcile(
             context.runs.stop(&uid);
             Ok(Action::await_change())
         }
-        Standing::Absent => match gate.may_begin() {
+        Standing::Absent => match gate.may_begin(delivery) {
             Ok(()) => begin(&context, delivery, gate).await,
             Err(verdict) => write(&context, delivery, None, &verdict).await,
         },
@@ -375,7 +378,7 @@ async fn tell(
         name = delivery.name_any(),
         generation = delivery.metadata.generation,
         reason = ready.reason,
-        message = ready.message,
+        why = ready.message,
         "delivery"
     );
     events::publish(

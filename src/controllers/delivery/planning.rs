@@ -88,7 +88,10 @@ pub(super) fn from_source(error: &SourceError) -> NoPlan {
     let reason = match error.kind() {
         SourceErrorKind::WaitingForSource => {
             let pause = match error {
-                SourceError::WaitingForSource { remaining, .. } => *remaining,
+                SourceError::WaitingForSource { ready_at, .. } => {
+                    Duration::try_from(ready_at.duration_since(Timestamp::now()))
+                        .unwrap_or_default()
+                }
                 _ => LONGEST_PAUSE,
             };
             // A file of the far future is looked at now and then: somebody may correct its times.

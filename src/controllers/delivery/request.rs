@@ -5,14 +5,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::{
-    BoundaryKind, DeliveryReason, DurationText, OutboundDelivery, Quantity,
-    SplitSpec as SplitFields,
+    BoundaryKind, DeliveryReason, DurationText, IfExists as IfExistsField, OutboundDelivery,
+    Quantity, SplitSpec as SplitFields,
 };
 use crate::plan::{
     Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
     SplitSpec,
 };
 use crate::source::PathPattern;
+use crate::transfer::IfExists;
 
 /// What stands before a split's number when a delivery names nothing else.
 const DEFAULT_SEPARATOR: &str = "-";
@@ -27,6 +28,7 @@ pub(super) struct Request {
     pub(super) files: PathPattern,
     pub(super) min_age: Option<Duration>,
     pub(super) md5: Md5,
+    pub(super) if_exists: IfExists,
     pub(super) backoff_limit: u32,
 }
 
@@ -92,6 +94,10 @@ pub(super) fn read(
             Md5::Unwanted
         } else {
             Md5::Wanted
+        },
+        if_exists: match spec.if_exists {
+            Some(IfExistsField::Skip) => IfExists::Skip,
+            Some(IfExistsField::Fail) | None => IfExists::Fail,
         },
         backoff_limit: backoff_limit(delivery),
     })

@@ -24,9 +24,10 @@ use crate::api::{
 };
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
+use crate::controllers::destination::known;
 use crate::controllers::request_of;
 use crate::controllers::supervisor::Handle;
-use crate::store::Bucket;
+use crate::store::{Bucket, Capabilities};
 use crate::transfer::{
     self, Job, Md5Wanted, Progress, ReceiptFacts, RetryPolicy, TransferError, TransferPhase,
 };
@@ -133,7 +134,14 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
     let namespace = work.delivery.namespace().unwrap_or_default();
     let spec = &work.gate.destination().spec;
     match connect(context, &namespace, spec, target.clone()).await {
-        Ok(connection) => Ok(context.buckets.publish(uid, connection.bucket)),
+        Ok(connection) => {
+            let known = known(work.gate.destination());
+            let bucket = match known {
+                Some(known) => connection.bucket.with_capabilities(known),
+                None => connection.bucket,
+            };
+            Ok(context.buckets.publish(uid, bucket))
+        }
         Err(
             NoConnection::Refused {
                 reason, message, ..
@@ -182,7 +190,12 @@ async fn transfer_all(
     report_progress(&last, &handle.report);
     told.tell(work, &last.notices).await;
     match ended {
-        Ok(delivered) => End::Delivered(Box::new(summary(&known.plan, &delivered))),
+        Ok(delivered) => {
+            // A copy: whoever looks at the bucket keeps the others from renewing it.
+            let before = bucket.borrow().capabilities();
+            learn(work, before, delivered.capabilities);
+            End::Delivered(Box::new(summary(&known.plan, &delivered)))
+        }
         Err(error) => {
             let end = from_error(&error);
             if matches!(end, End::Failed(..)) {
@@ -225,6 +238,7 @@ fn job(
         },
         delimiter: request.plan.split.delimiter,
         read_back: work.gate.resolved().read_back,
+        if_exists: request.if_exists,
         backoff_limit: request.backoff_limit,
         retry: RetryPolicy::default(),
     })
@@ -271,6 +285,20 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             objects_done: i64::from(progress.objects_done),
         });
     });
+}
+
+/// Keeps what the delivery found out of the store, and has it told in the destination's status.
+fn learn(work: &Work, known: Capabilities, found: Capabilities) {
+    if known == found {
+        return;
+    }
+    let (context, gate) = (&work.context, &work.gate);
+    let generation = gate.destination().metadata.generation.unwrap_or_default();
+    context
+        .memory
+        .learn(gate.destination_uid(), generation, found);
+    context.buckets.learned(gate.destination_uid(), found);
+    context.proofs.nudge(gate.destination_ref());
 }
 
 fn summary(plan: &crate::plan::Plan, delivered: &transfer::Delivered) -> Delivered {

@@ -2,17 +2,22 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
 use crate::api::{
-    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, Effective, Grant,
-    Identity, Situation, Status,
+    Capabilities as Published, Condition, ConditionType, Conditions, DestinationReason,
+    DestinationStatus, Effective, Grant, Identity, Situation, Status,
 };
+use crate::store::{Capabilities, ReadBack};
 
 /// Unanswered proofs in a row that a verified destination takes before Ready flips.
 const PATIENCE: u32 = 3;
 
 /// `lastVerifiedTime` is written again once it is this old, so that a steady destination costs few writes.
 const VERIFIED_TIME_AGE: SignedDuration = SignedDuration::from_hours(1);
+
+/// What the conditions of a proved destination begin with.
+const PROVED: &str = "our access is proved";
 
 /// What a proof brought.
 #[derive(Clone, Debug)]
@@ -21,6 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) secret_version: Option<String>,
     /// The bucket's region, where the proof found it.
     pub(crate) region: Option<String>,
+    /// What the store can do, where the proof succeeded.
+    pub(crate) capabilities: Option<Capabilities>,
     pub(crate) finding: Finding,
 }
 
@@ -31,6 +38,8 @@ pub(crate) enum Finding {
     Verified,
     /// Refused; somebody must act.
     Refused(DestinationReason, String),
+    /// Refused, and an upload of the proof stays open, as we may not abort it.
+    Orphaned(String),
     /// Nothing that says anything about access came back.
     Unanswered(DestinationReason, String),
 }
@@ -39,7 +48,7 @@ impl Finding {
     pub(super) const fn ending(&self) -> Ending {
         match self {
             Self::Verified => Ending::Verified,
-            Self::Refused(..) => Ending::Refused,
+            Self::Refused(..) | Self::Orphaned(_) => Ending::Refused,
             Self::Unanswered(..) => Ending::Unanswered,
         }
     }
@@ -51,6 +60,8 @@ pub(super) struct Facts {
     pub(super) effective: Option<Effective>,
     pub(super) identity: Option<Identity>,
     pub(super) grant: Option<Grant>,
+    /// Whether we may look at what is there.
+    pub(super) read_back: Option<ReadBack>,
 }
 
 /// The status of a destination that is held.
@@ -104,13 +115,16 @@ pub(super) fn judged(
     let conditions = Conditions::from(&old.conditions, generation, now);
     let conditions = match &outcome.finding {
         Finding::Verified => {
-            let (reason, message) = (DestinationReason::Verified.as_str(), "our access is proved");
-            conditions
-                .situation(Situation::Done, reason, message)
-                .set(ConditionType::AccessVerified, Status::True, reason, message)
-                .finish()
+            let told = outcome.capabilities.map(published);
+            proved(conditions, told, facts.read_back)
         }
         Finding::Refused(reason, message) => stalled(conditions, *reason, message, Status::False),
+        Finding::Orphaned(message) => stalled(
+            conditions,
+            DestinationReason::AccessDenied,
+            message,
+            Status::False,
+        ),
         Finding::Unanswered(reason, message) if unanswered >= PATIENCE => {
             stalled(conditions, *reason, message, Status::Unknown)
         }
@@ -126,7 +140,9 @@ pub(super) fn judged(
             .finish(),
     };
     let verified = matches!(outcome.finding, Finding::Verified);
+    let with = with(old, facts, generation, conditions);
     DestinationStatus {
+        capabilities: outcome.capabilities.map(published).or(with.capabilities),
         last_verified_time: if verified {
             verified_time(old, generation, now)
         } else {
@@ -134,8 +150,54 @@ pub(super) fn judged(
         },
         secret_version: outcome.secret_version.clone(),
         last_handled_request: outcome.question.request.clone(),
+        ..with
+    }
+}
+
+/// The status of a verified destination of whose store a delivery found out more.
+pub(super) fn learned(
+    old: &DestinationStatus,
+    facts: Facts,
+    capabilities: Capabilities,
+    now: Timestamp,
+) -> DestinationStatus {
+    let generation = old.observed_generation;
+    let told = published(capabilities);
+    let is_ready = old
+        .condition(ConditionType::Ready)
+        .is_some_and(|ready| ready.status == Status::True);
+    let conditions = if is_ready {
+        let conditions = Conditions::from(&old.conditions, generation, now);
+        proved(conditions, Some(told), facts.read_back)
+    } else {
+        old.conditions.clone()
+    };
+    DestinationStatus {
+        capabilities: Some(told),
         ..with(old, facts, generation, conditions)
     }
+}
+
+fn proved(
+    conditions: Conditions<'_>,
+    capabilities: Option<Published>,
+    read_back: Option<ReadBack>,
+) -> Vec<Condition> {
+    let reason = DestinationReason::Verified.as_str();
+    let warning = capabilities.and_then(|told| warning(told, read_back));
+    let message = match warning {
+        Some(warning) => format!("{PROVED}; {warning}"),
+        None => PROVED.to_owned(),
+    };
+    conditions
+        .situation(Situation::Done, reason, &message)
+        .set(
+            ConditionType::AccessVerified,
+            Status::True,
+            reason,
+            &message,
+        )
+        .finish()
 }
 
 fn stalled(
@@ -194,6 +256,10 @@ fn with(
         effective: facts.effective,
         identity: facts.identity,
         grant: facts.grant,
+        // Another spec may be another store.
+        capabilities: old
+            .capabilities
+            .filter(|_| old.observed_generation == generation),
         ..old.clone()
     }
 }
@@ -214,6 +280,7 @@ mod tests {
             },
             secret_version: None,
             region: None,
+            capabilities: None,
             finding,
         }
     }
@@ -297,5 +364,40 @@ mod tests {
             repaired.last_verified_time.as_deref(),
             Some("1970-01-01T00:01:00Z")
         );
+    }
+
+    #[test]
+    fn what_the_store_can_do_is_told_and_another_spec_forgets_it() {
+        let found = Outcome {
+            capabilities: Some(Capabilities::default()),
+            ..outcome(Finding::Verified)
+        };
+        let old = DestinationStatus::default();
+        let first = judged(&old, Facts::default(), &found, 0, at(0));
+        assert_eq!(first.capabilities, Some(published(Capabilities::default())));
+        assert_eq!(verified(&first, 10).capabilities, first.capabilities);
+        let next = verifying(&first, Facts::default(), 2, at(20));
+        assert_eq!(next.capabilities, None);
+    }
+
+    #[test]
+    fn a_store_that_overwrites_is_warned_of_and_nothing_flips() {
+        let first = verified(&DestinationStatus::default(), 0);
+        let capabilities = Capabilities {
+            conditional_write: crate::store::ConditionalWrite::Ignored,
+            ..Capabilities::default()
+        };
+        let after = learned(&first, Facts::default(), capabilities, at(60));
+        assert_eq!(ready(&after), (Status::True, "Verified"));
+        let (before, after) = (
+            first.condition(ConditionType::Ready).unwrap(),
+            after.condition(ConditionType::Ready).unwrap(),
+        );
+        assert!(
+            after.message.contains("ignores If-None-Match"),
+            "{}",
+            after.message
+        );
+        assert_eq!(before.last_transition_time, after.last_transition_time);
     }
 }

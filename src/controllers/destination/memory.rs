@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::store::Capabilities;
+
 /// The first pause after a failed proof; it doubles up to the interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,10 @@ struct Entry {
     unanswered: u32,
     /// Proofs in a row that failed, answered or not.
     failed: u32,
+    /// What the last proof said of an upload that it could not abort.
+    orphan: Option<String>,
+    /// What a delivery found out of the store, and at which generation of the destination.
+    learned: Option<(i64, Capabilities)>,
 }
 
 /// How a proof ended, as far as the schedule goes.
@@ -115,6 +121,43 @@ impl Memory {
         };
         entry.due = Some(Instant::now() + pause);
         pause
+    }
+
+    /// Remembers what a delivery found out of the store of a destination as it was at `generation`.
+    pub(crate) fn learn(&self, uid: &str, generation: i64, capabilities: Capabilities) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.learned = Some((generation, capabilities));
+        }
+    }
+
+    /// What deliveries found out since the last proof that was asked for.
+    pub(crate) fn learned(&self, uid: &str, generation: i64) -> Option<Capabilities> {
+        let entries = self.entries();
+        let (at, capabilities) = entries.get(uid)?.learned?;
+        (at == generation).then_some(capabilities)
+    }
+
+    /// What was found out stands in the status now, or a proof knows better.
+    pub(crate) fn forget_learned(&self, uid: &str) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.learned = None;
+        }
+    }
+
+    /// Remembers what the proof that just ended said of an upload that it could not abort.
+    pub(crate) fn set_orphan(&self, uid: &str, message: Option<String>) {
+        if let Some(entry) = self.entries().get_mut(uid) {
+            entry.orphan = message;
+        }
+    }
+
+    /// What the last proof of that generation said of an upload that it could not abort.
+    pub(crate) fn orphan(&self, uid: &str, generation: i64) -> Option<String> {
+        let entries = self.entries();
+        let entry = entries
+            .get(uid)
+            .filter(|entry| entry.question.generation == generation)?;
+        entry.orphan.clone()
     }
 
     /// Takes a delivery that succeeded for a proof.

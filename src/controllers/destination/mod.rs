@@ -1,5 +1,6 @@
 //! `OutboundDestination`: observe, decide whether a proof is due, start it, write what it brought.
 
+mod capabilities;
 mod judge;
 mod memory;
 mod proof;
@@ -15,6 +16,7 @@ use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 
+pub(crate) use capabilities::known;
 pub(crate) use judge::Outcome;
 pub(crate) use memory::{Memory, Question};
 pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
@@ -25,7 +27,7 @@ use super::supervisor::Standing;
 use super::{events, request_of, status};
 use crate::api::{ConditionType, DestinationStatus, OutboundDestination, Status};
 use crate::store::RegionSource;
-use judge::Facts;
+use judge::{Facts, Finding};
 
 /// How often access is proved again when a destination names no interval.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
@@ -80,10 +82,31 @@ pub(crate) async fn reconcile(
         // Its end comes as a trigger; what was changed meanwhile is proved then.
         Standing::Running(()) | Standing::Stopping => Ok(Action::await_change()),
         Standing::Absent => match due_in(&context, destination) {
-            Some(pause) if !pause.is_zero() => Ok(Action::requeue(pause)),
+            Some(pause) if !pause.is_zero() => {
+                tell_learned(&context, destination).await?;
+                Ok(Action::requeue(pause))
+            }
             _ => begin(&context, destination).await,
         },
     }
+}
+
+/// Publishes what a delivery found out of the store.
+async fn tell_learned(
+    context: &Context,
+    destination: &OutboundDestination,
+) -> Result<(), ReconcileError> {
+    let uid = destination.uid().unwrap_or_default();
+    let Some(capabilities) = context.memory.learned(&uid, generation(destination)) else {
+        return Ok(());
+    };
+    let old = destination.status.clone().unwrap_or_default();
+    if old.observed_generation != generation(destination) {
+        return Ok(());
+    }
+    let facts = facts(context, destination, None);
+    let learned = judge::learned(&old, facts, capabilities, Timestamp::now());
+    write(context, destination, learned).await
 }
 
 /// How long until the next proof; `None` when this generation or request wasn't answered yet.
@@ -110,7 +133,9 @@ fn due_in(context: &Context, destination: &OutboundDestination) -> Option<Durati
 fn answered_before(destination: &OutboundDestination, question: &Question) -> Option<Duration> {
     let status = destination.status.as_ref()?;
     let ready = status.condition(ConditionType::Ready)?;
+    // An operator from before may not have looked what the store can do.
     let answered = ready.status == Status::True
+        && status.capabilities.is_some()
         && ready.observed_generation == question.generation
         && status.last_handled_request == question.request;
     let verified: Timestamp = status
@@ -183,6 +208,14 @@ async fn settle(
         outcome.finding.ending(),
         interval(destination),
     );
+    let orphan = match &outcome.finding {
+        Finding::Orphaned(message) => Some(message.clone()),
+        _ => None,
+    };
+    context.memory.set_orphan(&uid, orphan);
+    if outcome.capabilities.is_some() {
+        context.memory.forget_learned(&uid);
+    }
     context.proofs.forget(&uid);
     if let Some((ready, reason, message)) = note.filter(|_| changed) {
         let type_ = if ready == Status::True {
@@ -234,6 +267,7 @@ fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&
         effective: Some(resolved.effective(region)),
         identity: proof::identity(&context.config, &destination.spec),
         grant: proof::grant(&context.config, &destination.spec, &resolved),
+        read_back: Some(resolved.read_back),
     }
 }
 

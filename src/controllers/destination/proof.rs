@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
 use super::resolve::{Resolved, learned_region, resolve};
@@ -16,7 +17,8 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Caller, GrantRequest, Proof, Refusal, bucket_policy, identity_policy, prove as prove_bucket,
+    Bucket, Caller, Capabilities, Dialect, GrantRequest, Proof, Refusal, bucket_policy,
+    identity_policy, may_abort, prove as prove_bucket,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -33,6 +35,7 @@ pub(super) async fn prove(
         question,
         secret_version: None,
         region: None,
+        capabilities: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
     let resolved = match resolve(
@@ -91,6 +94,14 @@ async fn with_connection(
         },
         _ => Caller::AccessKey,
     };
+    // Where the last proof could not abort its upload, another would leave another.
+    let uid = destination.uid().unwrap_or_default();
+    if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
+        && !may_abort(&connection.bucket).await
+    {
+        outcome.finding = Finding::Orphaned(message);
+        return;
+    }
     let proof = prove_bucket(&connection.bucket, resolved.region, &caller);
     let Ok(proof) = tokio::time::timeout(LONGEST, proof).await else {
         let message = format!(
@@ -101,17 +112,50 @@ async fn with_connection(
         return;
     };
     outcome.finding = match proof {
-        Proof::Verified { region } => {
+        Proof::Verified { region, dialect } => {
             outcome.region = Some(region.as_str().to_owned());
             let bucket = connection.bucket.in_region(region);
+            let capabilities =
+                capabilities(context, destination, &outcome.question, &bucket, dialect);
+            outcome.capabilities = Some(capabilities);
             context
                 .buckets
-                .publish(&destination.uid().unwrap_or_default(), bucket);
+                .publish(&uid, bucket.with_capabilities(capabilities));
             Finding::Verified
+        }
+        Proof::Orphaned { region, message } => {
+            outcome.region = Some(region.as_str().to_owned());
+            Finding::Orphaned(message)
         }
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+}
+
+/// What is known of the store after a proof that found `dialect`.
+fn capabilities(
+    context: &Context,
+    destination: &OutboundDestination,
+    question: &Question,
+    bucket: &Bucket,
+    dialect: Dialect,
+) -> Capabilities {
+    let uid = destination.uid().unwrap_or_default();
+    let learned = context.memory.learned(&uid, question.generation);
+    let status = destination.status.as_ref();
+    let handled = status.and_then(|status| status.last_handled_request.as_ref());
+    let asked = if handled == question.request.as_ref() {
+        Asked::Periodically
+    } else {
+        Asked::Anew
+    };
+    let before = Capabilities::before_proof(bucket.target());
+    after_proof(
+        learned.or_else(|| known(destination)),
+        before,
+        dialect,
+        asked,
+    )
 }
 
 /// The store's words in the API's.

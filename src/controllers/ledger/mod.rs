@@ -98,7 +98,10 @@ pub(crate) async fn open(
     };
     let mut objects = vec![first];
     for number in 1..objects[0].spec.shards {
-        objects.push(api.get(&shard_name(delivery, number)).await?);
+        let name = shard_name(delivery, number);
+        let found = api.get_opt(&name).await?;
+        let why = "it is gone".to_owned();
+        objects.push(found.ok_or(LedgerUnusable::Corrupt { name, why })?);
     }
     let specs: Vec<&OutboundLedgerSpec> = objects.iter().map(|object| &object.spec).collect();
     let corrupt = |why| LedgerUnusable::Corrupt {

@@ -13,7 +13,12 @@ type Change = (&'static str, fn(&Path));
 
 const CHANGES: [Change; 4] = [
     ("append", |path| {
-        File::options().append(true).open(path).unwrap().write_all(b"more\n").unwrap();
+        File::options()
+            .append(true)
+            .open(path)
+            .unwrap()
+            .write_all(b"more\n")
+            .unwrap();
     }),
     ("touch", |path| system("touch", &[], path)),
     ("replace", |path| {
@@ -22,7 +27,12 @@ const CHANGES: [Change; 4] = [
         let copy = path.with_extension("copy");
         std::fs::copy(path, &copy).unwrap();
         let times = FileTimes::new().set_modified(modified);
-        File::options().write(true).open(&copy).unwrap().set_times(times).unwrap();
+        File::options()
+            .write(true)
+            .open(&copy)
+            .unwrap()
+            .set_times(times)
+            .unwrap();
         std::fs::rename(copy, path).unwrap();
     }),
     ("remove", |path| std::fs::remove_file(path).unwrap()),
@@ -42,7 +52,12 @@ async fn fails_for(world: &World, name: &str, file: &str) {
     let message = fails(world, name, "SourceChanged").await;
     assert!(message.contains(file), "{name}: {message}");
     assert!(message.contains("new delivery"), "{name}: {message}");
-    assert!(!world.bucket.keys().contains(&format!("audience/{name}.info")));
+    assert!(
+        !world
+            .bucket
+            .keys()
+            .contains(&format!("audience/{name}.info"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +72,12 @@ async fn before_it_was_read() {
         change(&later);
         wire.speed(Some(8 << 20));
         fails_for(&world, name, "2.csv").await;
-        assert!(!world.bucket.keys().contains(&format!("audience/{name}/2.csv")));
+        assert!(
+            !world
+                .bucket
+                .keys()
+                .contains(&format!("audience/{name}/2.csv"))
+        );
     }
 }
 
@@ -73,7 +93,13 @@ async fn while_it_was_read() {
         wire.speed(Some(8 << 20));
         fails_for(&world, name, "1.csv").await;
     }
-    assert!(world.bucket.keys().iter().all(|key| key.starts_with("audience/replace/")));
+    assert!(
+        world
+            .bucket
+            .keys()
+            .iter()
+            .all(|key| key.starts_with("audience/replace/"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,6 +115,9 @@ async fn after_it_was_delivered_but_before_the_receipt() {
     }
     // What was delivered stays, whole.
     for (name, _) in CHANGES {
-        assert_eq!(world.bucket.files()[&format!("audience/{name}/1.csv")], table(1, 10_000));
+        assert_eq!(
+            world.bucket.files()[&format!("audience/{name}/1.csv")],
+            table(1, 10_000)
+        );
     }
 }

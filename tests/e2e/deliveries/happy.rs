@@ -25,7 +25,9 @@ async fn is_cut_at_lines(world: &World) {
     let delivery = completes(world, "tables").await;
 
     let objects = delivered(&world.bucket, &delivery);
-    let wanted: Vec<_> = (1..=5).map(|number| format!("weather-{number:03}.csv")).collect();
+    let wanted: Vec<_> = (1..=5)
+        .map(|number| format!("weather-{number:03}.csv"))
+        .collect();
     assert_eq!(names(&world.bucket, &delivery), wanted);
     for (name, bytes) in &objects {
         assert!(bytes.len() <= CUT, "{name}: {}", bytes.len());
@@ -75,13 +77,23 @@ async fn a_table_is_cut_at_lines_by_our_own_account() {
 #[tokio::test]
 async fn the_destinations_split_size_applies_where_the_delivery_names_none() {
     let world = World::start("happy-size").await;
-    world.access_key_destination("acme", "  splitSize: 100k\n").await;
+    world
+        .access_key_destination("acme", "  splitSize: 100k\n")
+        .await;
     let source = table(2, 250_000);
     world.file("a.csv", &source);
     deliver(&world, "inherits", "a.csv", "");
-    deliver(&world, "own", "a.csv", "  split: {size: 200k}\n  key: \"own{split}{ext}\"\n");
+    deliver(
+        &world,
+        "own",
+        "a.csv",
+        "  split: {size: 200k}\n  key: \"own{split}{ext}\"\n",
+    );
     let inherits = completes(&world, "inherits").await;
-    assert_eq!(names(&world.bucket, &inherits), ["a-001.csv", "a-002.csv", "a-003.csv"]);
+    assert_eq!(
+        names(&world.bucket, &inherits),
+        ["a-001.csv", "a-002.csv", "a-003.csv"]
+    );
     assert_same(&joined(&world.bucket, &inherits), &source);
     let own = completes(&world, "own").await;
     assert_eq!(names(&world.bucket, &own), ["own-001.csv", "own-002.csv"]);
@@ -106,7 +118,12 @@ async fn kubectl_waits_for_a_delivery_and_lists_how_far_it_is() {
     world.access_key_destination("acme", "").await;
     world.file("a.csv", table(4, 10_000));
     deliver(&world, "waited", "a.csv", "");
-    let wait = ["wait", "--for=condition=Complete", "--timeout=60s", "obdel/waited"];
+    let wait = [
+        "wait",
+        "--for=condition=Complete",
+        "--timeout=60s",
+        "obdel/waited",
+    ];
     let told = world.namespace.kubectl(&wait).ok();
     assert!(told.contains("condition met"), "{told}");
     check_complete(&world.get(KIND, "waited"));
@@ -115,7 +132,10 @@ async fn kubectl_waits_for_a_delivery_and_lists_how_far_it_is() {
     for word in ["Complete", "100", "Delivered"] {
         assert!(row.contains(word), "{list}");
     }
-    assert!(list.lines().all(|line| line.trim_end().len() <= 120), "{list}");
+    assert!(
+        list.lines().all(|line| line.trim_end().len() <= 120),
+        "{list}"
+    );
 }
 
 #[tokio::test]
@@ -131,17 +151,27 @@ async fn our_objects_carry_token_and_uid() {
     for key in world.bucket.keys() {
         let head = customer.head_object().bucket(world.bucket.name()).key(&key);
         let metadata = head.send().await.unwrap().metadata.unwrap_or_default();
-        assert_eq!(metadata["outbound-uid"], delivery["metadata"]["uid"], "{key}");
+        assert_eq!(
+            metadata["outbound-uid"], delivery["metadata"]["uid"],
+            "{key}"
+        );
         tokens.push(metadata["outbound-token"].clone());
     }
     assert!(tokens.len() >= 4, "{tokens:?}");
-    assert!(tokens.iter().all(|token| *token == tokens[0] && token.len() == 64), "{tokens:?}");
+    assert!(
+        tokens
+            .iter()
+            .all(|token| *token == tokens[0] && token.len() == 64),
+        "{tokens:?}"
+    );
 }
 
 #[tokio::test]
 async fn our_account_gives_the_owner_full_control_of_what_it_writes() {
     let world = World::start("happy-acl").await;
-    world.cross_account_destination("acme", "  readBack: Granted\n").await;
+    world
+        .cross_account_destination("acme", "  readBack: Granted\n")
+        .await;
     world.condition("obdest", "acme", "Ready", "True").await;
     // From here on, as customers demand it: who sends no such ACL may not write. (This server asks
     // parts for it too, which have none, so it can't be there for the proof; objects are single PUTs.)
@@ -156,8 +186,14 @@ async fn our_account_gives_the_owner_full_control_of_what_it_writes() {
     }]});
     world.bucket.set_policy(&policy).await;
     let us = world.s3.client(&world.s3.us());
-    let without = us.put_object().bucket(world.bucket.name()).key("audience/without.csv");
-    without.send().await.expect_err("the policy refuses who sends no ACL");
+    let without = us
+        .put_object()
+        .bucket(world.bucket.name())
+        .key("audience/without.csv");
+    without
+        .send()
+        .await
+        .expect_err("the policy refuses who sends no ACL");
 
     world.file("a.csv", table(5, 300_000));
     deliver(&world, "acl", "a.csv", "  split: {size: 100k}\n");
@@ -171,7 +207,10 @@ async fn the_receipt_is_never_seen_before_all_objects() {
     world.file("a.csv", table(6, 1_000_000));
     world.file("b.csv", table(7, 1_000_000));
 
-    let (client, bucket) = (world.s3.client(&world.s3.customer()), world.bucket.name().to_owned());
+    let (client, bucket) = (
+        world.s3.client(&world.s3.customer()),
+        world.bucket.name().to_owned(),
+    );
     let done = Arc::new(AtomicBool::new(false));
     let watcher = tokio::spawn({
         let done = done.clone();
@@ -180,11 +219,21 @@ async fn the_receipt_is_never_seen_before_all_objects() {
             let (mut without, mut with) = (Vec::new(), Vec::new());
             loop {
                 let last = done.load(Ordering::SeqCst);
-                let receipt = client.head_object().bucket(&bucket).key("audience/watched.info");
+                let receipt = client
+                    .head_object()
+                    .bucket(&bucket)
+                    .key("audience/watched.info");
                 let is_there = receipt.send().await.is_ok();
-                let list = client.list_objects_v2().bucket(&bucket).prefix(PREFIX).send().await;
+                let list = client
+                    .list_objects_v2()
+                    .bucket(&bucket)
+                    .prefix(PREFIX)
+                    .send()
+                    .await;
                 let contents = list.unwrap().contents.unwrap_or_default();
-                let objects = contents.iter().filter(|it| it.key().unwrap().ends_with(".csv"));
+                let objects = contents
+                    .iter()
+                    .filter(|it| it.key().unwrap().ends_with(".csv"));
                 if is_there { &mut with } else { &mut without }.push(objects.count());
                 if last {
                     return (without, with);
@@ -200,7 +249,20 @@ async fn the_receipt_is_never_seen_before_all_objects() {
     let (without, with) = watcher.await.unwrap();
 
     let all = names(&world.bucket, &delivery).len();
-    assert!(without.iter().any(|seen| (1..all).contains(seen)), "looked too late: {without:?}");
-    assert!(!with.is_empty() && with.iter().all(|seen| *seen == all), "{with:?} of {all}");
-    assert_eq!(count(&world.bucket, "CompleteMultipartUpload", "audience/watched.info"), 1);
+    assert!(
+        without.iter().any(|seen| (1..all).contains(seen)),
+        "looked too late: {without:?}"
+    );
+    assert!(
+        !with.is_empty() && with.iter().all(|seen| *seen == all),
+        "{with:?} of {all}"
+    );
+    assert_eq!(
+        count(
+            &world.bucket,
+            "CompleteMultipartUpload",
+            "audience/watched.info"
+        ),
+        1
+    );
 }

@@ -7,13 +7,26 @@ use crate::support::World;
 async fn records_end_where_the_delimiter_says() {
     let world = World::start("keys-delimiter").await;
     world.access_key_destination("acme", "").await;
-    let bars: Vec<u8> = table(1, 30_000).iter().map(|b| if *b == b'\n' { b'|' } else { *b }).collect();
+    let bars: Vec<u8> = table(1, 30_000)
+        .iter()
+        .map(|b| if *b == b'\n' { b'|' } else { *b })
+        .collect();
     let crlf = String::from_utf8_lossy(&table(2, 30_000)).replace('\n', "\r\nx\n");
     let crlf = format!("{crlf}\r\n");
     world.file("bars.csv", &bars);
     world.file("crlf.csv", &crlf);
-    deliver(&world, "bars", "bars.csv", "  split: {size: 10k, delimiter: \"|\"}\n");
-    deliver(&world, "crlf", "crlf.csv", "  split: {size: 10k, delimiter: \"\\r\\n\"}\n");
+    deliver(
+        &world,
+        "bars",
+        "bars.csv",
+        "  split: {size: 10k, delimiter: \"|\"}\n",
+    );
+    deliver(
+        &world,
+        "crlf",
+        "crlf.csv",
+        "  split: {size: 10k, delimiter: \"\\r\\n\"}\n",
+    );
     deliver(
         &world,
         "bytes",
@@ -36,7 +49,10 @@ async fn records_end_where_the_delimiter_says() {
     assert_same(&joined(&world.bucket, &delivery), crlf.as_bytes());
 
     let delivery = completes(&world, "bytes").await;
-    let lengths = delivered(&world.bucket, &delivery).iter().map(|it| it.1.len()).collect::<Vec<_>>();
+    let lengths = delivered(&world.bucket, &delivery)
+        .iter()
+        .map(|it| it.1.len())
+        .collect::<Vec<_>>();
     assert_eq!(lengths, [10_000, 10_000, 10_000]);
     assert_same(&joined(&world.bucket, &delivery), &bars);
 }
@@ -104,12 +120,23 @@ async fn without_a_logical_time_keys_carry_the_creation_time() {
     let world = World::start("keys-time").await;
     world.access_key_destination("acme", "").await;
     world.file("a.csv", "1\n");
-    deliver(&world, "now", "a.csv", "  key: \"{date}-{timestamp}-{name}\"\n");
+    deliver(
+        &world,
+        "now",
+        "a.csv",
+        "  key: \"{date}-{timestamp}-{name}\"\n",
+    );
     let delivery = completes(&world, "now").await;
-    let created: jiff::Timestamp =
-        delivery["metadata"]["creationTimestamp"].as_str().unwrap().parse().unwrap();
+    let created: jiff::Timestamp = delivery["metadata"]["creationTimestamp"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     let (day, ms) = (created.strftime("%Y-%m-%d"), created.as_millisecond());
-    assert_eq!(names(&world.bucket, &delivery), [format!("{day}-{ms:013}-a.csv")]);
+    assert_eq!(
+        names(&world.bucket, &delivery),
+        [format!("{day}-{ms:013}-a.csv")]
+    );
 }
 
 #[tokio::test]
@@ -118,11 +145,19 @@ async fn split_numbers_have_as_many_digits_as_the_largest_needs() {
     // With read-back a small object is a single request, which a thousand of them feel.
     super::store::readable_destination(&world).await;
     world.file("a.csv", "x".repeat(1000));
-    deliver(&world, "digits", "a.csv", "  split: {size: 1, boundary: Byte}\n  receipt: {md5: false}\n");
+    deliver(
+        &world,
+        "digits",
+        "a.csv",
+        "  split: {size: 1, boundary: Byte}\n  receipt: {md5: false}\n",
+    );
     let delivery = completes(&world, "digits").await;
     // Not measured one by one: a thousand processes tell nothing more.
     assert_eq!(delivery["status"]["progress"]["objectsTotal"], 1000);
     let keys = world.bucket.keys();
     assert_eq!(keys.len(), 1001);
-    assert_eq!((keys[0].as_str(), keys[999].as_str()), ("audience/a-0001.csv", "audience/a-1000.csv"));
+    assert_eq!(
+        (keys[0].as_str(), keys[999].as_str()),
+        ("audience/a-0001.csv", "audience/a-1000.csv")
+    );
 }

@@ -31,7 +31,10 @@ async fn world(topic: &str) -> (World, Wire) {
 
 fn patch(world: &World, kind: &str, name: &str, spec: &str) {
     let patch = format!("{{\"spec\": {spec}}}");
-    world.namespace.kubectl(&["patch", kind, name, "--type=merge", "-p", &patch]).ok();
+    world
+        .namespace
+        .kubectl(&["patch", kind, name, "--type=merge", "-p", &patch])
+        .ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,17 +48,30 @@ async fn a_suspended_delivery_stands_still_and_goes_on_when_told() {
     let held = world.get(KIND, "held");
     assert_eq!(conditions(&held), ["Ready=Unknown"], "{held:#}");
     assert_eq!(held["status"]["phase"], "Suspended");
-    assert_eq!(held["status"]["observedGeneration"], held["metadata"]["generation"]);
+    assert_eq!(
+        held["status"]["observedGeneration"],
+        held["metadata"]["generation"]
+    );
     let progress = &held["status"]["progress"];
-    assert!(progress["bytesDone"].as_u64() < progress["bytesTotal"].as_u64(), "{progress}");
+    assert!(
+        progress["bytesDone"].as_u64() < progress["bytesTotal"].as_u64(),
+        "{progress}"
+    );
     assert_eq!(world.bucket.uploads().await.len(), 1, "uploads stay open");
 
     // Another passes meanwhile, and the held one does not move.
     wire.speed(None);
     deliver(&world, "other", "1.csv", "");
     completes(&world, "other").await;
-    assert_eq!(world.bucket.keys(), ["audience/1.csv", "audience/other.info"]);
-    assert_eq!(world.get(KIND, "held")["metadata"], held["metadata"], "no write while suspended");
+    assert_eq!(
+        world.bucket.keys(),
+        ["audience/1.csv", "audience/other.info"]
+    );
+    assert_eq!(
+        world.get(KIND, "held")["metadata"],
+        held["metadata"],
+        "no write while suspended"
+    );
 
     patch(&world, KIND, "held", "{\"suspend\": false}");
     let delivery = completes(&world, "held").await;
@@ -72,7 +88,10 @@ async fn a_delivery_suspended_from_the_start_does_nothing_until_it_may() {
     world.reason(KIND, "held", "Ready", "Suspended").await;
     deliver(&world, "other", "a.csv", "  key: other.csv\n");
     completes(&world, "other").await;
-    assert_eq!(world.bucket.keys(), ["audience/other.csv", "audience/other.info"]);
+    assert_eq!(
+        world.bucket.keys(),
+        ["audience/other.csv", "audience/other.info"]
+    );
     assert_eq!(conditions(&world.get(KIND, "held")), ["Ready=Unknown"]);
     patch(&world, KIND, "held", "{\"suspend\": false}");
     completes(&world, "held").await;
@@ -83,17 +102,32 @@ fn delete_in_time(world: &World, name: &str) {
     let start = Instant::now();
     let arguments = ["delete", KIND, name, "--wait=true", "--timeout=60s"];
     let output = world.namespace.kubectl(&arguments);
-    assert!(output.success, "{}\n{}", output.stderr, world.operator.log_tail());
+    assert!(
+        output.success,
+        "{}\n{}",
+        output.stderr,
+        world.operator.log_tail()
+    );
     assert!(start.elapsed() < Duration::from_secs(60));
-    let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
+    let ledgers = world
+        .namespace
+        .kubectl(&["get", "outboundledgers", "-o", "name"])
+        .ok();
     // The garbage collector has its own pace.
     let _ = ledgers;
 }
 
 async fn no_ledger_is_left(world: &World) {
     eventually(PATIENCE, "the ledger is collected", async || {
-        let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
-        if ledgers.is_empty() { Ok(()) } else { Err(ledgers) }
+        let ledgers = world
+            .namespace
+            .kubectl(&["get", "outboundledgers", "-o", "name"])
+            .ok();
+        if ledgers.is_empty() {
+            Ok(())
+        } else {
+            Err(ledgers)
+        }
     })
     .await;
 }
@@ -126,7 +160,12 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
     let control_plane = ControlPlane::shared();
     let arguments = ["delete", "namespace", &name, "--wait=true", "--timeout=60s"];
     let output = control_plane.kubectl(&arguments);
-    assert!(output.success, "{}\n{}", output.stderr, world.operator.log_tail());
+    assert!(
+        output.success,
+        "{}\n{}",
+        output.stderr,
+        world.operator.log_tail()
+    );
     assert_eq!(world.bucket.uploads().await, []);
     assert!(world.bucket.keys().is_empty());
 }
@@ -158,7 +197,11 @@ async fn deleting_ends_in_time_when_the_store_does_not_answer() {
     half_done(&world, "gone").await;
     wire.speed(Some(0));
     delete_in_time(&world, "gone");
-    assert_eq!(world.bucket.uploads().await.len(), 1, "nobody could abort it");
+    assert_eq!(
+        world.bucket.uploads().await.len(),
+        1,
+        "nobody could abort it"
+    );
     names_what_had_to_stay(&world).await;
 }
 
@@ -166,11 +209,23 @@ async fn deleting_ends_in_time_when_the_store_does_not_answer() {
 async fn names_what_had_to_stay(world: &World) {
     eventually(PATIENCE, "an Event names the upload", async || {
         let selector = "--field-selector=reason=UploadsLeft";
-        let events = world.namespace.kubectl(&["get", "events", selector, "-o", "json"]).ok();
-        if events.contains("left behind") { Ok(()) } else { Err(events) }
+        let events = world
+            .namespace
+            .kubectl(&["get", "events", selector, "-o", "json"])
+            .ok();
+        if events.contains("left behind") {
+            Ok(())
+        } else {
+            Err(events)
+        }
     })
     .await;
-    assert!(world.operator.log().contains("left behind at the deletion"));
+    assert!(
+        world
+            .operator
+            .log()
+            .contains("lifecycle rule for incomplete uploads")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,12 +234,23 @@ async fn an_edited_destination_stalls_a_delivery_until_it_is_edited_back() {
     world.cross_account_destination("acme", "").await;
     deliver(&world, "stays", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "stays").await;
-    patch(&world, "obdest", "acme", "{\"prefix\": \"audience/other/\"}");
-    let stalled = world.reason(KIND, "stays", "Stalled", "DestinationChanged").await;
+    patch(
+        &world,
+        "obdest",
+        "acme",
+        "{\"prefix\": \"audience/other/\"}",
+    );
+    let stalled = world
+        .reason(KIND, "stays", "Stalled", "DestinationChanged")
+        .await;
     let message = stalled["message"].as_str().unwrap();
     assert!(message.contains("change it back"), "{message}");
     let found = world.get(KIND, "stays");
-    assert_eq!(conditions(&found), ["Ready=False", "Stalled=True"], "{found:#}");
+    assert_eq!(
+        conditions(&found),
+        ["Ready=False", "Stalled=True"],
+        "{found:#}"
+    );
     assert!(find_condition(&found, "Failed").is_none());
 
     wire.speed(None);
@@ -192,7 +258,10 @@ async fn an_edited_destination_stalls_a_delivery_until_it_is_edited_back() {
     patch(&world, "obdest", "acme", "{\"prefix\": \"audience/\"}");
     let delivery = completes(&world, "stays").await;
     assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
-    assert_eq!(world.bucket.keys(), ["audience/2.csv", "audience/stays.info"]);
+    assert_eq!(
+        world.bucket.keys(),
+        ["audience/2.csv", "audience/stays.info"]
+    );
     nothing_internal_is_left(&world, "stays").await;
 }
 
@@ -203,14 +272,27 @@ async fn a_suspended_destination_holds_a_delivery_in_flight() {
     deliver(&world, "held", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "held").await;
     patch(&world, "obdest", "acme", "{\"suspend\": true}");
-    world.reason(KIND, "held", "Ready", "DestinationNotReady").await;
-    assert_eq!(conditions(&world.get(KIND, "held")), ["Ready=Unknown", "Reconciling=True"]);
+    world
+        .reason(KIND, "held", "Ready", "DestinationNotReady")
+        .await;
+    assert_eq!(
+        conditions(&world.get(KIND, "held")),
+        ["Ready=Unknown", "Reconciling=True"]
+    );
     assert!(world.bucket.keys().is_empty());
     wire.speed(None);
-    patch(&world, "obdest", "acme", "{\"suspend\": false, \"splitSize\": \"1M\"}");
+    patch(
+        &world,
+        "obdest",
+        "acme",
+        "{\"suspend\": false, \"splitSize\": \"1M\"}",
+    );
     // The plan was made; a size that is changed later doesn't change it.
     let delivery = completes(&world, "held").await;
-    assert_same(&world.bucket.files()["audience/2.csv"], &large_table(2, LARGE));
+    assert_same(
+        &world.bucket.files()["audience/2.csv"],
+        &large_table(2, LARGE),
+    );
     assert_eq!(delivery["status"]["progress"]["objectsTotal"], 1);
 }
 
@@ -229,7 +311,12 @@ async fn a_complete_delivery_is_never_written_again() {
     world.condition("obdest", "acme", "Ready", "True").await;
     deliver(&world, "next", "a.csv", "  key: next.csv\n");
     completes(&world, "next").await;
-    patch(&world, "obdest", "acme", "{\"prefix\": \"audience/other/\"}");
+    patch(
+        &world,
+        "obdest",
+        "acme",
+        "{\"prefix\": \"audience/other/\"}",
+    );
     world.condition("obdest", "acme", "Ready", "True").await;
     nothing_internal_is_left(&world, "next").await;
     assert_eq!(world.get(KIND, "done"), done);

@@ -7,13 +7,18 @@ use crate::support::{S3Server, World};
 fn peak(world: &World) -> u64 {
     let id = world.operator.pid().expect("a running operator");
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 async fn world(topic: &str, memory: &str) -> World {
     let change = |config: crate::support::OperatorConfig| {
-        config.with("transfer.memory", memory).with("transfer.partSize", "8Mi")
+        config
+            .with("transfer.memory", memory)
+            .with("transfer.partSize", "8Mi")
     };
     let world = World::start_with(topic, &S3Server::shared(), change).await;
     world.access_key_destination("acme", "").await;
@@ -33,8 +38,14 @@ async fn a_large_file_takes_the_budget_and_no_more() {
     assert_same(&world.bucket.files()["audience/large.bin"], &source);
     // The budget, and as much again for the connections' and the allocator's own.
     let (budget, grown) = (16 << 20, peak.saturating_sub(idle));
-    assert!(grown < 2 * budget + (16 << 20), "{idle} bytes at rest, {peak} at most");
-    assert!(peak < budget + (100 << 20), "{idle} bytes at rest, {peak} at most");
+    assert!(
+        grown < 2 * budget + (16 << 20),
+        "{idle} bytes at rest, {peak} at most"
+    );
+    assert!(
+        peak < budget + (100 << 20),
+        "{idle} bytes at rest, {peak} at most"
+    );
 }
 
 #[tokio::test]

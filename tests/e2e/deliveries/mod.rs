@@ -2,6 +2,7 @@
 //! `md5sum`; what is there is seen through kubectl, the S3 server's disk and the customer's own client.
 
 mod changed;
+mod dialects;
 mod happy;
 mod keys;
 mod leader;
@@ -104,7 +105,12 @@ async fn completes(world: &World, name: &str) -> Value {
         .await;
     let delivery = world.get(KIND, name);
     let log = || world.operator.log_tail();
-    assert!(find_condition(&delivery, "Complete").is_some(), "{:#}\n{}", delivery["status"], log());
+    assert!(
+        find_condition(&delivery, "Complete").is_some(),
+        "{:#}\n{}",
+        delivery["status"],
+        log()
+    );
     check_complete(&delivery);
     delivery
 }
@@ -113,24 +119,46 @@ async fn completes(world: &World, name: &str) -> Value {
 fn check_complete(delivery: &Value) {
     let status = &delivery["status"];
     let shown = format!("{status:#}");
-    assert_eq!(conditions(delivery), ["Complete=True", "Ready=True"], "{shown}");
+    assert_eq!(
+        conditions(delivery),
+        ["Complete=True", "Ready=True"],
+        "{shown}"
+    );
     for kind in ["Complete", "Ready"] {
         let condition = find_condition(delivery, kind).unwrap();
         assert_eq!(condition["reason"], "Delivered", "{shown}");
-        assert_eq!(condition["observedGeneration"], delivery["metadata"]["generation"], "{shown}");
+        assert_eq!(
+            condition["observedGeneration"], delivery["metadata"]["generation"],
+            "{shown}"
+        );
     }
     assert_eq!(status["phase"], "Complete", "{shown}");
-    assert_eq!(status["observedGeneration"], delivery["metadata"]["generation"], "{shown}");
+    assert_eq!(
+        status["observedGeneration"], delivery["metadata"]["generation"],
+        "{shown}"
+    );
     let progress = &status["progress"];
     assert_eq!(progress["percent"], 100, "{shown}");
     assert_eq!(progress["bytesDone"], progress["bytesTotal"], "{shown}");
     assert_eq!(progress["objectsDone"], progress["objectsTotal"], "{shown}");
-    let (start, end) = (status["startTime"].as_str(), status["completionTime"].as_str());
+    let (start, end) = (
+        status["startTime"].as_str(),
+        status["completionTime"].as_str(),
+    );
     assert!(start.is_some() && start <= end, "{shown}");
-    for value in [&status["destination"]["uid"], &status["destination"]["hash"]] {
-        assert!(value.as_str().is_some_and(|text| !text.is_empty()), "{shown}");
+    for value in [
+        &status["destination"]["uid"],
+        &status["destination"]["hash"],
+    ] {
+        assert!(
+            value.as_str().is_some_and(|text| !text.is_empty()),
+            "{shown}"
+        );
     }
-    assert!(status["lastError"].is_null() && status["attempts"].is_null(), "{shown}");
+    assert!(
+        status["lastError"].is_null() && status["attempts"].is_null(),
+        "{shown}"
+    );
 }
 
 /// Waits until the delivery has failed for that reason, by the kstatus rule and without an open upload;
@@ -140,8 +168,16 @@ async fn fails(world: &World, name: &str, reason: &str) -> String {
     let delivery = world.get(KIND, name);
     let shown = format!("{:#}\n{}", delivery["status"], world.operator.log_tail());
     assert_eq!(failed["reason"], reason, "{shown}");
-    assert_eq!(conditions(&delivery), ["Failed=True", "Ready=False", "Stalled=True"], "{shown}");
-    assert_eq!(find_condition(&delivery, "Ready").unwrap()["reason"], reason, "{shown}");
+    assert_eq!(
+        conditions(&delivery),
+        ["Failed=True", "Ready=False", "Stalled=True"],
+        "{shown}"
+    );
+    assert_eq!(
+        find_condition(&delivery, "Ready").unwrap()["reason"],
+        reason,
+        "{shown}"
+    );
     assert_eq!(delivery["status"]["phase"], "Failed", "{shown}");
     assert!(delivery["status"]["receipt"].is_null(), "{shown}");
     assert!(delivery["status"]["completionTime"].is_null(), "{shown}");
@@ -152,7 +188,10 @@ async fn fails(world: &World, name: &str, reason: &str) -> String {
 /// The conditions as `TYPE=STATUS`, sorted.
 fn conditions(object: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let all = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let all = object["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let mut all: Vec<_> = all
         .iter()
         .map(|it| format!("{}={}", text(&it["type"]), text(&it["status"])))
@@ -161,17 +200,28 @@ fn conditions(object: &Value) -> Vec<String> {
     all
 }
 
-/// The ledger and the finalizer are there only while they are needed.
+/// The ledger and the finalizer are there only while they are needed, and no upload stays open.
 async fn nothing_internal_is_left(world: &World, name: &str) {
+    nothing_is_left_in_the_cluster(world, name).await;
+    assert_eq!(world.bucket.uploads().await, []);
+}
+
+async fn nothing_is_left_in_the_cluster(world: &World, name: &str) {
     eventually(PATIENCE, "finalizer and ledger are gone", async || {
         let delivery = world.get(KIND, name);
-        let ledgers = world.namespace.kubectl(&["get", "outboundledgers", "-o", "name"]).ok();
+        let ledgers = world
+            .namespace
+            .kubectl(&["get", "outboundledgers", "-o", "name"])
+            .ok();
         let finalizers = &delivery["metadata"]["finalizers"];
         let none = finalizers.as_array().is_none_or(Vec::is_empty) && ledgers.is_empty();
-        if none { Ok(()) } else { Err(format!("{finalizers} {ledgers}")) }
+        if none {
+            Ok(())
+        } else {
+            Err(format!("{finalizers} {ledgers}"))
+        }
     })
     .await;
-    assert_eq!(world.bucket.uploads().await, []);
 }
 
 /// What a program of the system says of those bytes: the first word of its output.
@@ -199,9 +249,13 @@ fn md5(bytes: &[u8]) -> String {
 
 /// The receipt as it lies in the bucket.
 fn receipt(bucket: &Bucket, delivery: &Value) -> Value {
-    let key = delivery["status"]["receipt"]["key"].as_str().expect("a receipt's key");
+    let key = delivery["status"]["receipt"]["key"]
+        .as_str()
+        .expect("a receipt's key");
     let files = bucket.files();
-    let bytes = files.get(key).unwrap_or_else(|| panic!("no {key} in {:?}", files.keys()));
+    let bytes = files
+        .get(key)
+        .unwrap_or_else(|| panic!("no {key} in {:?}", files.keys()));
     serde_json::from_slice(bytes).expect("a receipt in JSON")
 }
 
@@ -216,7 +270,9 @@ fn delivered(bucket: &Bucket, delivery: &Value) -> Vec<(String, Vec<u8>)> {
     let (mut bytes_total, mut lines_total) = (0, 0);
     for (number, entry) in (1..).zip(entries) {
         let name = entry["FileName"].as_str().expect("FileName");
-        let bytes = files.get(&format!("{PREFIX}{name}")).expect("the object of an entry");
+        let bytes = files
+            .get(&format!("{PREFIX}{name}"))
+            .expect("the object of an entry");
         assert_eq!(entry["FileSequenceNumber"], number, "{receipt:#}");
         assert_eq!(entry["FileByteSize"], size(bytes), "{receipt:#}");
         assert_eq!(entry["FileLineCount"], lines(bytes), "{receipt:#}");
@@ -240,29 +296,47 @@ fn check_listed(delivery: &Value, receipt: &Value, objects: &[(String, Vec<u8>)]
     let status = &delivery["status"];
     let listed = status["objects"].as_array().cloned().unwrap_or_default();
     let omitted = status["objectsOmitted"].as_u64().unwrap_or_default();
-    assert_eq!(listed.len() as u64 + omitted, objects.len() as u64, "{status:#}");
+    assert_eq!(
+        listed.len() as u64 + omitted,
+        objects.len() as u64,
+        "{status:#}"
+    );
     for (at, (object, (name, bytes))) in listed.iter().zip(objects).enumerate() {
         assert_eq!(object["key"], format!("{PREFIX}{name}"), "{status:#}");
         assert_eq!(object["bytes"], bytes.len(), "{status:#}");
-        assert_eq!(object["lines"], receipt["Files"][at]["FileLineCount"], "{status:#}");
+        assert_eq!(
+            object["lines"], receipt["Files"][at]["FileLineCount"],
+            "{status:#}"
+        );
     }
 }
 
 /// [`delivered`], as names alone.
 fn names(bucket: &Bucket, delivery: &Value) -> Vec<String> {
-    delivered(bucket, delivery).into_iter().map(|(name, _)| name).collect()
+    delivered(bucket, delivery)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// [`delivered`], one behind the other.
 fn joined(bucket: &Bucket, delivery: &Value) -> Vec<u8> {
-    delivered(bucket, delivery).into_iter().flat_map(|(_, bytes)| bytes).collect()
+    delivered(bucket, delivery)
+        .into_iter()
+        .flat_map(|(_, bytes)| bytes)
+        .collect()
 }
 
 /// Panics without printing megabytes.
 #[track_caller]
 fn assert_same(found: &[u8], wanted: &[u8]) {
     let at = found.iter().zip(wanted).position(|(a, b)| a != b);
-    assert!(found == wanted, "{} bytes, not {}; first difference at {at:?}", found.len(), wanted.len());
+    assert!(
+        found == wanted,
+        "{} bytes, not {}; first difference at {at:?}",
+        found.len(),
+        wanted.len()
+    );
 }
 
 /// How many requests of that operation succeeded, by key.
@@ -278,7 +352,10 @@ fn succeeded(bucket: &Bucket, operation: &str) -> BTreeMap<String, usize> {
 
 /// `count` of [`succeeded`] for one key.
 fn count(bucket: &Bucket, operation: &str, key: &str) -> usize {
-    succeeded(bucket, operation).get(key).copied().unwrap_or_default()
+    succeeded(bucket, operation)
+        .get(key)
+        .copied()
+        .unwrap_or_default()
 }
 
 /// A program that must succeed on a path: `touch`, `mkfifo`.
@@ -289,5 +366,8 @@ fn system(program: &str, arguments: &[&str], path: &Path) {
 /// Sets an annotation that asks for something now.
 fn request(world: &World, kind: &str, name: &str, value: &str) {
     let annotation = format!("outbound.dev/requestedAt={value}");
-    world.namespace.kubectl(&["annotate", "--overwrite", kind, name, &annotation]).ok();
+    world
+        .namespace
+        .kubectl(&["annotate", "--overwrite", kind, name, &annotation])
+        .ok();
 }

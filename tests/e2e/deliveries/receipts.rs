@@ -9,7 +9,12 @@ use crate::support::world::PREFIX;
 
 /// The members of an object, sorted.
 fn members(value: &Value) -> Vec<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 #[tokio::test]
@@ -27,12 +32,23 @@ async fn the_receipt_has_the_field_names_that_consumers_parse() {
     assert_eq!(delivery["status"]["receipt"]["key"], key);
     let found = receipt(&world.bucket, &delivery);
     for (entry, (_, bytes)) in found["Files"].as_array().unwrap().iter().zip(&objects) {
-        for name in ["FileName", "FileByteSize", "FileLineCount", "FileSequenceNumber", "md5"] {
+        for name in [
+            "FileName",
+            "FileByteSize",
+            "FileLineCount",
+            "FileSequenceNumber",
+            "md5",
+        ] {
             assert!(members(entry).contains(&name), "{found:#}");
         }
         assert_eq!(entry["md5"], md5(bytes));
     }
-    for name in ["FileName", "TotalByteSize", "TotalNumberFiles", "TotalNumberLines"] {
+    for name in [
+        "FileName",
+        "TotalByteSize",
+        "TotalNumberFiles",
+        "TotalNumberLines",
+    ] {
         assert!(members(&found["Totals"]).contains(&name), "{found:#}");
     }
     // What `wc -l` counts: the end that is missing is no line.
@@ -60,7 +76,11 @@ async fn ours(world: &World, delivery: &Value, found: &Value) {
 
     let customer = world.s3.client(&world.s3.customer());
     let head = customer.head_object().bucket(world.bucket.name()).key(key);
-    let head = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
+    let head = head
+        .checksum_mode(ChecksumMode::Enabled)
+        .send()
+        .await
+        .unwrap();
     let marks = head.metadata().cloned().unwrap_or_default();
     assert_eq!(found["delivery"]["token"], marks["outbound-token"]);
     let checksum = delivery["status"]["receipt"]["checksum"].as_str();
@@ -70,9 +90,18 @@ async fn ours(world: &World, delivery: &Value, found: &Value) {
     let files = found["Files"].as_array().unwrap();
     let origin = |at: usize| files[at]["source"].clone();
     let length = |at: usize| files[at]["FileByteSize"].as_u64().unwrap();
-    assert_eq!(origin(0), json!({"path": "a.csv", "offset": 0, "length": length(0)}));
-    assert_eq!(origin(1), json!({"path": "a.csv", "offset": length(0), "length": length(1)}));
-    assert_eq!(origin(3), json!({"path": "b.csv", "offset": 0, "length": 31}));
+    assert_eq!(
+        origin(0),
+        json!({"path": "a.csv", "offset": 0, "length": length(0)})
+    );
+    assert_eq!(
+        origin(1),
+        json!({"path": "a.csv", "offset": length(0), "length": length(1)})
+    );
+    assert_eq!(
+        origin(3),
+        json!({"path": "b.csv", "offset": 0, "length": 31})
+    );
     assert_eq!(files[3]["records"], 2, "the last record needs no end");
     let listed = delivery["status"]["objects"].as_array().unwrap();
     for (file, object) in files.iter().zip(listed) {

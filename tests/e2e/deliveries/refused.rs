@@ -23,11 +23,16 @@ async fn all_fail(world: &World, cases: &[Case<'_>]) {
     world.file("good/good.csv", "1\n");
     deliver(world, "good", "good/good.csv", "");
     completes(world, "good").await;
-    assert_eq!(world.bucket.keys(), ["audience/good.csv", "audience/good.info"]);
+    assert_eq!(
+        world.bucket.keys(),
+        ["audience/good.csv", "audience/good.info"]
+    );
     // Nothing was sent for those that failed, not even to be taken back.
     let opened = succeeded(&world.bucket, "CreateMultipartUpload");
-    let opened: Vec<_> =
-        opened.into_keys().filter(|key| !key.contains(".outbound-access-check-")).collect();
+    let opened: Vec<_> = opened
+        .into_keys()
+        .filter(|key| !key.contains(".outbound-access-check-"))
+        .collect();
     assert_eq!(opened, ["audience/good.csv", "audience/good.info"]);
 }
 
@@ -46,16 +51,76 @@ async fn a_source_that_is_no_readable_file() {
     link("..", "up");
     std::fs::write(folder.parent().unwrap().join("outside.csv"), "secret\n").unwrap();
     let cases: [Case<'_>; 10] = [
-        ("missing", "none.csv", "", "SourceNotFound", &["none.csv", "producer must create it"]),
-        ("folder-missing", "none/a.csv", "", "SourceNotFound", &["none/a.csv"]),
-        ("empty", "a/*.txt", "", "SourceEmpty", &["a/*.txt", "producer must write one"]),
-        ("folder", "folder.csv", "", "SourceUnreadable", &["folder.csv", "a folder", "must"]),
-        ("fifo", "pipe.csv", "", "SourceUnreadable", &["pipe.csv", "FIFO", "must"]),
-        ("fifo-matched", "pipe*", "", "SourceUnreadable", &["pipe.csv", "FIFO", "must"]),
-        ("dangling", "dangling.csv", "", "SourceUnreadable", &["dangling.csv", "link to nothing"]),
-        ("absolute", "absolute.csv", "", "PathNotAllowed", &["absolute.csv", "folder", "must"]),
-        ("above", "above.csv", "", "PathNotAllowed", &["above.csv", "folder", "must"]),
-        ("through", "up/outside.csv", "", "PathNotAllowed", &["up", "folder", "must"]),
+        (
+            "missing",
+            "none.csv",
+            "",
+            "SourceNotFound",
+            &["none.csv", "producer must create it"],
+        ),
+        (
+            "folder-missing",
+            "none/a.csv",
+            "",
+            "SourceNotFound",
+            &["none/a.csv"],
+        ),
+        (
+            "empty",
+            "a/*.txt",
+            "",
+            "SourceEmpty",
+            &["a/*.txt", "producer must write one"],
+        ),
+        (
+            "folder",
+            "folder.csv",
+            "",
+            "SourceUnreadable",
+            &["folder.csv", "a folder", "must"],
+        ),
+        (
+            "fifo",
+            "pipe.csv",
+            "",
+            "SourceUnreadable",
+            &["pipe.csv", "FIFO", "must"],
+        ),
+        (
+            "fifo-matched",
+            "pipe*",
+            "",
+            "SourceUnreadable",
+            &["pipe.csv", "FIFO", "must"],
+        ),
+        (
+            "dangling",
+            "dangling.csv",
+            "",
+            "SourceUnreadable",
+            &["dangling.csv", "link to nothing"],
+        ),
+        (
+            "absolute",
+            "absolute.csv",
+            "",
+            "PathNotAllowed",
+            &["absolute.csv", "folder", "must"],
+        ),
+        (
+            "above",
+            "above.csv",
+            "",
+            "PathNotAllowed",
+            &["above.csv", "folder", "must"],
+        ),
+        (
+            "through",
+            "up/outside.csv",
+            "",
+            "PathNotAllowed",
+            &["up", "folder", "must"],
+        ),
     ];
     all_fail(&world, &cases).await;
 }
@@ -73,7 +138,11 @@ async fn a_file_without_the_right_to_read_it() {
         return;
     }
     let parts: &[&str] = &["a.csv", "must let the operator's user read it"];
-    all_fail(&world, &[("unreadable", "a.csv", "", "SourceUnreadable", parts)]).await;
+    all_fail(
+        &world,
+        &[("unreadable", "a.csv", "", "SourceUnreadable", parts)],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -89,7 +158,10 @@ async fn a_namespace_without_a_folder() {
 async fn a_plan_that_cannot_be() {
     let world = World::start("refused-plan").await;
     world.access_key_destination("acme", "").await;
-    world.file("long.csv", [&table(1, 5000)[..], &[b'x'; 3000], b"\n"].concat());
+    world.file(
+        "long.csv",
+        [&table(1, 5000)[..], &[b'x'; 3000], b"\n"].concat(),
+    );
     world.file("x/same.csv", "1\n");
     world.file("y/same.csv", "2\n");
     world.file("large.csv", "1\n".repeat(10_001));
@@ -98,7 +170,13 @@ async fn a_plan_that_cannot_be() {
     let name = "{name}".repeat(6);
     let long_key = format!("  key: {name:?}\n");
     let cases: [Case<'_>; 7] = [
-        ("record", "long.csv", "  split: {size: 2k}\n", "RecordTooLong", &["long.csv", "maxRecordSize"]),
+        (
+            "record",
+            "long.csv",
+            "  split: {size: 2k}\n",
+            "RecordTooLong",
+            &["long.csv", "maxRecordSize"],
+        ),
         (
             "window",
             "long.csv",
@@ -106,7 +184,13 @@ async fn a_plan_that_cannot_be() {
             "RecordTooLong",
             &["long.csv", "maxRecordSize"],
         ),
-        ("collision", "*/same.csv", "", "KeyCollision", &["x/same.csv", "y/same.csv", "key"]),
+        (
+            "collision",
+            "*/same.csv",
+            "",
+            "KeyCollision",
+            &["x/same.csv", "y/same.csv", "key"],
+        ),
         (
             "no-number",
             "large.csv",
@@ -115,8 +199,20 @@ async fn a_plan_that_cannot_be() {
             &["large.csv", "{split}"],
         ),
         ("d", "d.info", "", "KeyCollision", &["d.info", "receipt"]),
-        ("many", "large.csv", "  split: {size: 2}\n", "TooManyObjects", &["10000", "split size"]),
-        ("key", "nnn*", &long_key, "KeyInvalid", &["nnn", "1024", "template"]),
+        (
+            "many",
+            "large.csv",
+            "  split: {size: 2}\n",
+            "TooManyObjects",
+            &["10000", "split size"],
+        ),
+        (
+            "key",
+            "nnn*",
+            &long_key,
+            "KeyInvalid",
+            &["nnn", "1024", "template"],
+        ),
     ];
     let start = Instant::now();
     all_fail(&world, &cases).await;
@@ -129,8 +225,18 @@ async fn ten_thousand_objects_too_many_are_refused_before_they_are_counted() {
     world.access_key_destination("acme", "").await;
     // Holes take no room on the disk. A plan of 2^40 objects would take days.
     let file = world.file("sparse.bin", "");
-    std::fs::File::options().write(true).open(file).unwrap().set_len(1 << 40).unwrap();
-    deliver(&world, "many", "sparse.bin", "  split: {size: 1, boundary: Byte}\n");
+    std::fs::File::options()
+        .write(true)
+        .open(file)
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    deliver(
+        &world,
+        "many",
+        "sparse.bin",
+        "  split: {size: 1, boundary: Byte}\n",
+    );
     let message = fails(&world, "many", "TooManyObjects").await;
     assert!(message.contains("larger split size"), "{message}");
 }
@@ -140,14 +246,20 @@ async fn somebody_elses_object_stays_as_it_is() {
     let world = World::start("refused-exists").await;
     world.access_key_destination("acme", "").await;
     world.bucket.put("audience/a.csv", b"theirs").await;
-    world.bucket.put("audience/receipt.info", b"theirs too").await;
+    world
+        .bucket
+        .put("audience/receipt.info", b"theirs too")
+        .await;
     world.file("a.csv", table(1, 10_000));
     world.file("b.csv", table(2, 10_000));
 
     deliver(&world, "object", "a.csv", "");
     let message = fails(&world, "object", "ObjectExists").await;
     assert!(message.contains("audience/a.csv"), "{message}");
-    assert_eq!(world.bucket.keys(), ["audience/a.csv", "audience/receipt.info"]);
+    assert_eq!(
+        world.bucket.keys(),
+        ["audience/a.csv", "audience/receipt.info"]
+    );
 
     deliver(&world, "receipt", "b.csv", "");
     let message = fails(&world, "receipt", "ObjectExists").await;
@@ -159,8 +271,19 @@ async fn somebody_elses_object_stays_as_it_is() {
     assert_eq!(files["audience/b.csv"], table(2, 10_000));
     assert_eq!(files.len(), 3);
     let customer = world.s3.client(&world.s3.customer());
-    let head = customer.head_object().bucket(world.bucket.name()).key("audience/a.csv");
-    assert_eq!(head.send().await.unwrap().metadata.unwrap_or_default().len(), 0);
+    let head = customer
+        .head_object()
+        .bucket(world.bucket.name())
+        .key("audience/a.csv");
+    assert_eq!(
+        head.send()
+            .await
+            .unwrap()
+            .metadata
+            .unwrap_or_default()
+            .len(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -200,17 +323,27 @@ async fn a_failed_delivery_is_tried_again_on_request() {
         async move {
             let what = "the request is answered";
             world
-                .eventually(crate::support::wait::PATIENCE, what, KIND, "taken", |delivery| {
-                    let failed = crate::support::world::find_condition(delivery, "Failed").is_some();
-                    (failed && delivery["status"]["lastHandledRequest"] == value).then_some(())
-                })
+                .eventually(
+                    crate::support::wait::PATIENCE,
+                    what,
+                    KIND,
+                    "taken",
+                    |delivery| {
+                        let failed =
+                            crate::support::world::find_condition(delivery, "Failed").is_some();
+                        (failed && delivery["status"]["lastHandledRequest"] == value).then_some(())
+                    },
+                )
                 .await;
         }
     };
     answered("first").await;
     fails(&world, "taken", "ObjectExists").await;
     let customer = world.s3.client(&world.s3.customer());
-    let delete = customer.delete_object().bucket(world.bucket.name()).key("audience/b.csv");
+    let delete = customer
+        .delete_object()
+        .bucket(world.bucket.name())
+        .key("audience/b.csv");
     delete.send().await.unwrap();
     super::request(&world, KIND, "taken", "second");
     let delivery = completes(&world, "taken").await;

@@ -42,7 +42,11 @@ impl Wire {
                 tokio::spawn(connection);
             }
         });
-        Wire { url, speed, listening }
+        Wire {
+            url,
+            speed,
+            listening,
+        }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -56,7 +60,9 @@ impl Wire {
 
     /// The operator's configuration with the wire for both modes.
     pub(super) fn configure(&self, config: OperatorConfig) -> OperatorConfig {
-        config.with("endpoints.allow", json!([self.url])).with("endpoints.s3", self.url.as_str())
+        config
+            .with("endpoints.allow", json!([self.url]))
+            .with("endpoints.s3", self.url.as_str())
     }
 }
 
@@ -72,7 +78,9 @@ async fn connection(
     speed: watch::Receiver<Speed>,
     turn: Arc<Mutex<()>>,
 ) {
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    let Ok(mut server) = TcpStream::connect(target).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let there = async {
@@ -142,7 +150,10 @@ pub(super) async fn half_done(world: &World, name: &str) {
         .eventually(PATIENCE, &what, KIND, name, |delivery| {
             let progress = &delivery["status"]["progress"];
             let done = progress["bytesDone"].as_u64()?;
-            assert!(Some(done) < progress["bytesTotal"].as_u64(), "too late: {progress}");
+            assert!(
+                Some(done) < progress["bytesTotal"].as_u64(),
+                "too late: {progress}"
+            );
             (done > 0).then_some(())
         })
         .await;
@@ -169,7 +180,10 @@ pub(super) async fn objects_done(world: &World, name: &str, objects: u64) {
         .eventually(PATIENCE, &what, KIND, name, |delivery| {
             let progress = &delivery["status"]["progress"];
             let done = progress["objectsDone"].as_u64()?;
-            assert!(Some(done) < progress["objectsTotal"].as_u64(), "too late: {progress}");
+            assert!(
+                Some(done) < progress["objectsTotal"].as_u64(),
+                "too late: {progress}"
+            );
             (done >= objects).then_some(())
         })
         .await;

@@ -29,7 +29,11 @@ async fn patterns_match_as_documented_in_byte_order() {
     let cases: [(&str, &str, &[&str]); 7] = [
         ("star", "x/*.csv", &["B.csv", "a-1.csv", "a.csv", "b.csv"]),
         ("question", "x/?.csv", &["B.csv", "a.csv", "b.csv"]),
-        ("deep", "x/**/*.csv", &["B.csv", "a-1.csv", "a.csv", "b.csv", "d.csv", "e.csv"]),
+        (
+            "deep",
+            "x/**/*.csv",
+            &["B.csv", "a-1.csv", "a.csv", "b.csv", "d.csv", "e.csv"],
+        ),
         ("folder", "x/y/*", &["d.csv"]),
         ("hidden", "x/.*.csv", &[".hidden.csv"]),
         ("marker", "x/_*.csv", &["_SUCCESS.csv"]),
@@ -42,7 +46,11 @@ async fn patterns_match_as_documented_in_byte_order() {
         let delivery = completes(&world, name).await;
         let wanted: Vec<_> = wanted.iter().map(|file| format!("{name}/{file}")).collect();
         assert_eq!(names(&world.bucket, &delivery), wanted, "{path}");
-        assert_eq!(delivery["status"]["progress"]["filesTotal"], wanted.len(), "{path}");
+        assert_eq!(
+            delivery["status"]["progress"]["filesTotal"],
+            wanted.len(),
+            "{path}"
+        );
     }
 }
 
@@ -76,8 +84,13 @@ async fn a_young_file_is_waited_for() {
         })
         .await;
     assert_eq!(conditions(&waiting), ["Ready=Unknown", "Reconciling=True"]);
-    let message = find_condition(&waiting, "Ready").unwrap()["message"].as_str().unwrap();
-    assert!(message.contains("a.csv") && message.contains("minAge"), "{message}");
+    let message = find_condition(&waiting, "Ready").unwrap()["message"]
+        .as_str()
+        .unwrap();
+    assert!(
+        message.contains("a.csv") && message.contains("minAge"),
+        "{message}"
+    );
     assert!(world.bucket.keys().is_empty());
 
     let file = std::fs::metadata(world.folder().join("a.csv")).unwrap();

@@ -1,8 +1,9 @@
 //! `OutboundDelivery`: its rules, each with the words that the user reads.
 
 use super::destination::sizes_are_bounded;
-use super::{accepts, manifest, refused, refuses};
+use super::{accepts, refused, refuses};
 use crate::support::ControlPlane;
+use crate::support::manifest::manifest;
 
 const KIND: &str = "OutboundDelivery";
 
@@ -205,8 +206,7 @@ fn the_other_fields_take_what_they_say() {
                 r#"supported values: "Record", "Byte""#,
             ),
             ("split: {format: CSV}", r#"supported values: "Lines""#),
-            ("ifExists: Overwrite", r#"supported values: "Fail""#),
-            ("ifExists: Skip", r#"supported values: "Fail""#),
+            ("ifExists: Overwrite", r#"supported values: "Fail", "Skip""#),
             ("logicalTime: yesterday", "must be of type date-time"),
             ("logicalTime: \"2026-11-24\"", "must be of type date-time"),
             (

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{accepts, manifest, refused, refuses};
+use super::{accepts, refused, refuses};
 use crate::support::ControlPlane;
+use crate::support::manifest::manifest;
 
 const KIND: &str = "OutboundDestination";
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use outbound_operator::api::{DeliveryReason, DestinationReason};
 
-use super::manifest;
 use crate::support::ControlPlane;
 use crate::support::control_plane::Namespace;
+use crate::support::manifest::manifest;
 
 /// Characters that a line of `kubectl get` may have: two terminals side by side show it unbroken.
 const WIDTH: usize = 120;

@@ -1,0 +1,66 @@
+//! What a delivery learns of its store on the way, that no proof could tell.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::{Bucket, Capabilities, ConditionalWrite, Dialect};
+
+/// What was learned. Empty at first: then what the bucket says of itself holds.
+#[derive(Debug, Default)]
+pub(super) struct Learned(Mutex<Lessons>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Lessons {
+    /// No dialect that verifies more than this one works.
+    at_most: Dialect,
+    conditional_write: ConditionalWrite,
+}
+
+impl Learned {
+    /// `bucket` with what was learned since it was made.
+    pub(super) fn applied_to(&self, bucket: &Bucket) -> Bucket {
+        let lessons = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = bucket.capabilities();
+        bucket.with_capabilities(Capabilities {
+            dialect: known.dialect.lesser(lessons.at_most),
+            conditional_write: match known.conditional_write {
+                ConditionalWrite::Unknown => lessons.conditional_write,
+                known => known,
+            },
+        })
+    }
+
+    /// The store took every part in `dialect` and then refused the whole. Whether there is a lesser one.
+    pub(super) fn does_not_work(&self, dialect: Dialect) -> Option<Dialect> {
+        let place = Dialect::ALL.iter().position(|known| *known == dialect)?;
+        let next = *Dialect::ALL.get(place + 1)?;
+        let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lessons.at_most = lessons.at_most.lesser(next);
+        Some(next)
+    }
+
+    pub(super) fn conditional_write(&self, found: ConditionalWrite) {
+        let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lessons.conditional_write = found;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn goes_down_and_never_up() {
+        let learned = Learned::default();
+        let now = || learned.0.lock().unwrap().at_most;
+        assert_eq!(now(), Dialect::Crc64Nvme);
+        let next = learned.does_not_work(Dialect::Crc32c);
+        assert_eq!(
+            (next, now()),
+            (Some(Dialect::ContentMd5), Dialect::ContentMd5)
+        );
+        let next = learned.does_not_work(Dialect::Crc64Nvme);
+        assert_eq!((next, now()), (Some(Dialect::Crc32c), Dialect::ContentMd5));
+        assert_eq!(learned.does_not_work(Dialect::ContentMd5), None);
+        assert_eq!(Dialect::Crc32c.lesser(Dialect::Crc64Nvme), Dialect::Crc32c);
+    }
+}

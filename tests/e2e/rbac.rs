@@ -1,0 +1,180 @@
+//! `examples/rbac.yaml` is enough for the operator, and gives no more than it says.
+
+use serde_json::{Value, json};
+
+use crate::support::process::Scratch;
+use crate::support::wait::{PATIENCE, eventually};
+use crate::support::{ControlPlane, S3Server, World};
+
+const ACCOUNT: &str = "system:serviceaccount:outbound-system:outbound-operator";
+
+/// Applies the manifests; they are of the whole cluster, so each test may do so again.
+fn install() {
+    let manifests = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/rbac.yaml");
+    ControlPlane::shared()
+        .kubectl(&["apply", "-f", manifests])
+        .ok();
+}
+
+/// The administrator's kubeconfig with a token of the ServiceAccount in place of the certificate.
+fn kubeconfig_of_the_account(folder: &Scratch) -> String {
+    let control_plane = ControlPlane::shared();
+    let token = control_plane
+        .kubectl(&[
+            "-n",
+            "outbound-system",
+            "create",
+            "token",
+            "outbound-operator",
+        ])
+        .ok();
+    let text = std::fs::read_to_string(control_plane.kubeconfig()).unwrap();
+    let mut config: Value = outbound_operator::yaml::read(&text).unwrap();
+    config["users"][0]["user"] = json!({"token": token.trim()});
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, config.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// The notes of the Events about that object, with how often each was seen.
+fn events(world: &World, name: &str) -> Vec<(String, i64)> {
+    let text = world
+        .namespace
+        .kubectl(&["get", "events.events.k8s.io", "-o", "json"])
+        .ok();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    let about = |event: &&Value| event["regarding"]["name"] == name;
+    list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(about)
+        .map(|event| {
+            let reason = event["reason"].as_str().unwrap_or_default().to_owned();
+            (reason, event["series"]["count"].as_i64().unwrap_or(1))
+        })
+        .collect()
+}
+
+fn delivery(name: &str, path: &str) -> String {
+    format!(
+        "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDelivery\nmetadata: {{name: {name}}}\n\
+         spec:\n  destinationRef: {{name: acme}}\n  source: {{volume: {{path: {path:?}}}}}\n"
+    )
+}
+
+#[tokio::test]
+async fn the_operator_needs_no_more_than_the_example_gives() {
+    install();
+    let folder = Scratch::new("rbac");
+    let kubeconfig = kubeconfig_of_the_account(&folder);
+    let lease =
+        json!({"enabled": true, "leaseName": "outbound-operator", "namespace": "outbound-system"});
+    let mut world = World::start_with("rbac", &S3Server::shared(), |config| {
+        config
+            .environment("KUBECONFIG", &kubeconfig)
+            .with("leaderElection", lease)
+    })
+    .await;
+    world.access_key_destination("acme", "").await;
+    world.condition("obdest", "acme", "Ready", "True").await;
+
+    world.file("a.txt", "one\ntwo\n");
+    world.apply(&delivery("whole", "a.txt"));
+    world.condition("obdel", "whole", "Complete", "True").await;
+    eventually(
+        PATIENCE,
+        "finalizer and ledger go with the end",
+        async || {
+            let left = world.get("obdel", "whole")["metadata"]["finalizers"].clone();
+            let ledgers = world
+                .namespace
+                .kubectl(&["get", "outboundledgers", "-o", "name"])
+                .ok();
+            if left.is_null() && ledgers.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{left} {ledgers}"))
+            }
+        },
+    )
+    .await;
+
+    // The same Event once more is a patch of the first.
+    for suspend in [true, false] {
+        let patch = json!({"spec": {"suspend": suspend}}).to_string();
+        world
+            .namespace
+            .kubectl(&["patch", "obdest", "acme", "--type=merge", "-p", &patch])
+            .ok();
+        let ready = if suspend { "Unknown" } else { "True" };
+        world.condition("obdest", "acme", "Ready", ready).await;
+    }
+    eventually(PATIENCE, "Events of both kinds, one repeated", async || {
+        let (destination, delivery) = (events(&world, "acme"), events(&world, "whole"));
+        let twice = destination
+            .iter()
+            .any(|(reason, count)| reason == "Verified" && *count > 1);
+        let told = delivery.iter().any(|(reason, _)| reason == "Delivered");
+        if twice && told {
+            Ok(())
+        } else {
+            Err(format!("{destination:?} {delivery:?}"))
+        }
+    })
+    .await;
+
+    assert!(world.operator.terminate().success());
+    let holder = ControlPlane::shared()
+        .kubectl(&[
+            "-n",
+            "outbound-system",
+            "get",
+            "lease",
+            "outbound-operator",
+            "-o",
+            "jsonpath={.spec.holderIdentity}",
+        ])
+        .ok();
+    assert_eq!(holder, "", "the Lease is released");
+    let log = world.operator.log();
+    let forbidden = |line: &&str| line.to_lowercase().contains("forbidden");
+    assert_eq!(log.lines().find(forbidden), None);
+    assert!(log.contains("Delivered"), "{log}");
+}
+
+#[tokio::test]
+async fn the_operator_may_do_no_more_than_the_example_says() {
+    install();
+    let may = |verb: &str, resource: &str, more: &[&str]| {
+        let all = [&["auth", "can-i", verb, resource, "--as", ACCOUNT], more].concat();
+        ControlPlane::shared()
+            .kubectl(&all)
+            .stdout
+            .trim()
+            .to_owned()
+    };
+    for (verb, resource) in [
+        ("watch", "outbounddeliveries.outbound.dev"),
+        ("watch", "outbounddestinations.outbound.dev"),
+        ("get", "secrets"),
+    ] {
+        assert_eq!(
+            may(verb, resource, &["--all-namespaces"]),
+            "yes",
+            "{verb} {resource}"
+        );
+    }
+    for (verb, resource) in [
+        ("list", "secrets"),
+        ("create", "secrets"),
+        ("delete", "outbounddeliveries.outbound.dev"),
+        ("patch", "outbounddestinations.outbound.dev"),
+        ("list", "outboundledgers.outbound.dev"),
+        ("get", "configmaps"),
+        ("create", "pods"),
+        ("get", "leases.coordination.k8s.io"),
+    ] {
+        assert_eq!(may(verb, resource, &[]), "no", "{verb} {resource}");
+    }
+}

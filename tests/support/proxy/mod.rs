@@ -1,0 +1,161 @@
+//! An HTTP proxy before a real server, which knows what each request is and spoils those that it is told to.
+//!
+//! A request's head and body go through byte for byte, the `Host` as it was signed. Every request is recorded,
+//! with what the server made of it, whether or not the client heard of that.
+
+mod classify;
+mod fault;
+mod serve;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+pub(crate) use classify::{Dialect, Kind, parameter};
+pub(crate) use fault::{At, Deed, Fault};
+pub(crate) use upstream::Upstream;
+
+/// A request for the operator's death: whoever owns the operator kills it, starts it again, and answers.
+pub(crate) type Kill = oneshot::Sender<()>;
+
+/// A request, as it went through.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) kind: Kind,
+    /// An S3 key or a Kubernetes path.
+    pub(crate) subject: String,
+    pub(crate) method: String,
+    pub(crate) query: String,
+    /// Of its kind, from 1.
+    pub(crate) n: u32,
+    /// Bytes in its body.
+    pub(crate) bytes: u64,
+    /// The body of a request to Kubernetes, the answer to a CreateMultipartUpload: what checkers read.
+    pub(crate) text: String,
+    /// When it came in, and when the server had answered; where the operator was killed: when it was dead.
+    pub(crate) begun: Instant,
+    pub(crate) answered: Option<Instant>,
+    /// The server's own status; none when it never saw the request or gave no answer.
+    pub(crate) status: Option<u16>,
+    /// What was done to it.
+    pub(crate) fault: Option<Deed>,
+}
+
+impl Record {
+    /// Whether the server did as it was asked.
+    pub(crate) fn applied(&self) -> bool {
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
+    }
+
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(self.method.as_str(), "GET" | "HEAD")
+    }
+}
+
+/// A running proxy; it ends with the value.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+pub(crate) struct Shared {
+    upstream: Upstream,
+    dialect: Dialect,
+    faults: Vec<Fault>,
+    /// Every request is held for that long: a slow wire.
+    latency: BTreeMap<Kind, Duration>,
+    kills: mpsc::UnboundedSender<Kill>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    counts: BTreeMap<Kind, u32>,
+    records: Vec<Record>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(
+        upstream: Upstream,
+        dialect: Dialect,
+        faults: Vec<Fault>,
+        latency: BTreeMap<Kind, Duration>,
+        kills: mpsc::UnboundedSender<Kill>,
+    ) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            upstream,
+            dialect,
+            faults,
+            latency,
+            kills,
+            state: Mutex::default(),
+        });
+        let task = tokio::spawn(serve::accept(listener, shared.clone()));
+        Proxy {
+            address,
+            shared,
+            task,
+        }
+    }
+
+    /// `http://127.0.0.1:PORT`
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All requests so far, in the order in which they came in.
+    pub(crate) fn records(&self) -> Vec<Record> {
+        self.shared
+            .state
+            .lock()
+            .expect("no panic in a proxy")
+            .records
+            .clone()
+    }
+
+    /// How many of its faults were done.
+    pub(crate) fn done(&self) -> usize {
+        self.records()
+            .iter()
+            .filter(|record| record.fault.is_some())
+            .count()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    /// Records a request that came in; returns its place and what is to be done to it.
+    fn admit(&self, mut record: Record) -> (usize, Option<Deed>) {
+        let mut state = self.state.lock().expect("no panic in a proxy");
+        let count = state.counts.entry(record.kind).or_default();
+        *count += 1;
+        record.n = *count;
+        let hit = self
+            .faults
+            .iter()
+            .find(|fault| fault.at.hits(record.kind, record.n));
+        record.fault = hit.map(|fault| fault.deed.clone());
+        let deed = record.fault.clone();
+        state.records.push(record);
+        (state.records.len() - 1, deed)
+    }
+
+    fn update(&self, place: usize, change: impl FnOnce(&mut Record)) {
+        change(&mut self.state.lock().expect("no panic in a proxy").records[place]);
+    }
+}
