@@ -9,7 +9,7 @@ use crate::plan::{ObjectKey, Plan};
 use crate::store::{Bucket, ObjectMetadata, OpenUpload, StoreError, UploadId};
 
 /// The uploads that are provably of `plan` and that `states` doesn't know: of one of its keys, created after
-/// `planned_at`, and by whom our own uploads are created, where the store names anybody.
+/// `planned_at`, and by whom our own uploads are created: a store that names nobody proves nothing.
 ///
 /// Another delivery of the same keys may have made one: the caller must look whether a ledger knows it.
 ///
@@ -42,10 +42,13 @@ pub async fn find_orphans(
     else {
         return Ok(Vec::new());
     };
+    // A store that names nobody proves nothing: the customer may upload to the same key.
+    if candidates.iter().all(|open| open.initiator.is_none()) {
+        return Ok(Vec::new());
+    }
     let mut ours = listed.iter().filter(|open| known.contains(&open.upload));
     let us = match ours.find_map(|open| open.initiator.clone()) {
         Some(us) => Some(us),
-        None if candidates.iter().all(|open| open.initiator.is_none()) => None,
         None => who_we_are(bucket, first, token).await?,
     };
     let orphans = candidates
@@ -70,9 +73,9 @@ fn is_candidate(
             .is_some_and(|initiated| initiated.as_second() >= planned_at.as_second())
 }
 
-/// Whether `us` created it; a store that names nobody doesn't speak against it.
+/// Whether `us` created it. Where the store names nobody, nothing is proved.
 fn is_by(open: &OpenUpload, us: Option<&str>) -> bool {
-    open.initiator.is_none() || open.initiator.as_deref() == us
+    us.is_some() && open.initiator.as_deref() == us
 }
 
 /// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once.
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_created_stays() {
+    fn what_somebody_else_or_nobody_created_stays() {
         let open = |initiator: Option<&str>| OpenUpload {
             key: "a".to_owned(),
             upload: UploadId::new("u"),
@@ -152,9 +155,9 @@ mod tests {
             initiator: initiator.map(str::to_owned),
         };
         assert!(is_by(&open(Some("us")), Some("us")));
-        assert!(is_by(&open(None), Some("us")));
-        assert!(is_by(&open(None), None));
         assert!(!is_by(&open(Some("another")), Some("us")));
+        assert!(!is_by(&open(None), Some("us")));
         assert!(!is_by(&open(Some("another")), None));
+        assert!(!is_by(&open(None), None));
     }
 }

@@ -140,7 +140,9 @@ serve() {
   echo "$1"
   # The caller may close its end of the pipe now; nothing more is printed there.
   exec >/dev/null
-  local first
-  wait -n -p first "${pids[@]}" || true
-  ended "$first"
+  # Asked again and again: `wait -n` never hears of a process that ended just before it.
+  while :; do
+    all_alive
+    sleep 0.3
+  done
 }

@@ -156,6 +156,8 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
     slow::access_key_destination(&world, &wire).await;
     deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "gone").await;
+    // However long the namespace takes to go: the delivery must not be over before.
+    wire.speed(Some(64 << 10));
     let name = world.namespace.name().to_owned();
     let control_plane = ControlPlane::shared();
     let arguments = ["delete", "namespace", &name, "--wait=true", "--timeout=60s"];

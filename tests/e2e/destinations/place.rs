@@ -132,7 +132,7 @@ async fn plain_http_is_refused_where_the_configuration_does_not_allow_it() {
     world.apply(&access_key(&world, "acme", &world.bucket, ""));
     let words = [
         "an endpoint with \"http://\" is not allowed here",
-        "must correct it",
+        "the operator's administrator must list it",
     ];
     refused(&world, "acme", "EndpointNotAllowed", &words).await;
     assert_eq!(

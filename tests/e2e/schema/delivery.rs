@@ -272,10 +272,6 @@ fn a_field_that_does_not_work_yet_or_never_is_unknown() {
     for (change, field) in [
         ("compression: Gzip", "spec.compression"),
         ("waitFor: {path: _SUCCESS}", "spec.waitFor"),
-        (
-            "ttlSecondsAfterFinished: 60",
-            "spec.ttlSecondsAfterFinished",
-        ),
         ("split: {header: Repeat}", "spec.split.header"),
         (
             "destinationRef: {name: acme, namespace: other}",
