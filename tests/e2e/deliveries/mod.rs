@@ -18,6 +18,7 @@ mod slow;
 mod sources;
 mod store;
 mod time;
+mod tls;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -163,3 +163,21 @@ async fn an_access_key_destination_never_falls_back_to_our_identity() {
     let status = &world.get("obdest", "acme")["status"];
     assert!(status.get("identity").is_none(), "{status:#}");
 }
+
+/// With the next proof an hour away, only a watch can notice.
+#[tokio::test]
+async fn a_changed_secret_is_noticed_at_once_where_secrets_are_watched() {
+    let s3 = crate::support::S3Server::shared();
+    let world = World::start_with("watched", &s3, |config| config.with("secrets", "Watch")).await;
+    let user = world.access_key_destination("acme", "").await;
+    world.condition("obdest", "acme", "Ready", "True").await;
+    let wrong = Credentials {
+        access_key: user.access_key.clone(),
+        secret_key: "another".to_owned(),
+    };
+    world.secret("acme", &wrong);
+    let reason = "SignatureDoesNotMatch";
+    world.reason("obdest", "acme", "Ready", reason).await;
+    world.secret("acme", &user);
+    world.condition("obdest", "acme", "Ready", "True").await;
+}
