@@ -51,8 +51,9 @@ pub async fn find_orphans(
         Some(us) => Some(us),
         None => who_we_are(bucket, first, token).await?,
     };
-    let of_us = |open: &&OpenUpload| us.is_some() && open.initiator == us;
-    let orphans = candidates.into_iter().filter(of_us);
+    let orphans = candidates
+        .into_iter()
+        .filter(|open| is_by(open, us.as_deref()));
     Ok(orphans
         .filter_map(|open| Some(((*keys.get(open.key.as_str())?).clone(), open.upload.clone())))
         .collect())
@@ -70,6 +71,11 @@ fn is_candidate(
         && open
             .initiated
             .is_some_and(|initiated| initiated.as_second() >= planned_at.as_second())
+}
+
+/// Whether `us` created it. Where the store names nobody, nothing is proved.
+fn is_by(open: &OpenUpload, us: Option<&str>) -> bool {
+    us.is_some() && open.initiator.as_deref() == us
 }
 
 /// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once.
@@ -138,5 +144,20 @@ mod tests {
         assert!(!is(open("a", "u", before)));
         assert!(!is(open("a", "u", None)));
         assert!(!is(open("ab", "u", after)));
+    }
+
+    #[test]
+    fn what_somebody_else_or_nobody_created_stays() {
+        let open = |initiator: Option<&str>| OpenUpload {
+            key: "a".to_owned(),
+            upload: UploadId::new("u"),
+            initiated: None,
+            initiator: initiator.map(str::to_owned),
+        };
+        assert!(is_by(&open(Some("us")), Some("us")));
+        assert!(!is_by(&open(Some("another")), Some("us")));
+        assert!(!is_by(&open(None), Some("us")));
+        assert!(!is_by(&open(Some("another")), None));
+        assert!(!is_by(&open(None), None));
     }
 }

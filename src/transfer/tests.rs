@@ -588,3 +588,9 @@ async fn a_source_that_hangs_blocks_only_its_own_delivery() {
 
 #[path = "dialect_tests.rs"]
 mod dialects;
+
+#[path = "resume_tests.rs"]
+mod resume;
+
+#[path = "throttle_tests.rs"]
+mod throttle;
