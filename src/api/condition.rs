@@ -152,7 +152,8 @@ impl<'a> Conditions<'a> {
 }
 
 /// A time as `metav1.Time` has it: UTC, whole seconds.
-pub(super) fn time_text(time: Timestamp) -> String {
+#[must_use]
+pub fn time_text(time: Timestamp) -> String {
     let seconds = Timestamp::from_second(time.as_second()).unwrap_or(time);
     seconds.to_string()
 }

@@ -18,7 +18,7 @@ mod quantity;
 mod reason;
 mod rules;
 
-pub use condition::{Condition, ConditionType, Conditions, Situation, Status};
+pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
     BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,

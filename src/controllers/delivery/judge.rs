@@ -8,6 +8,7 @@ use super::work_time::{WRITE_INTERVAL, WorkTime};
 use crate::api::{
     Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason,
     DeliveryReceipt, DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
+    time_text,
 };
 
 /// Objects that a status lists; the receipt has all.
@@ -96,7 +97,7 @@ pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
         start_time: old
             .start_time
             .clone()
-            .or_else(|| begun.then(|| seconds(facts.now))),
+            .or_else(|| begun.then(|| time_text(facts.now))),
         last_handled_request: facts.request.clone(),
         active_seconds: facts
             .spent
@@ -134,7 +135,7 @@ fn add_delivered(status: &mut DeliveryStatus, delivered: &Delivered) {
     status.objects = delivered.objects[..listed].to_vec();
     status.objects_omitted = i64::try_from(omitted).ok().filter(|omitted| *omitted > 0);
     status.receipt = Some(delivered.receipt.clone());
-    status.completion_time = Some(seconds(delivered.at));
+    status.completion_time = Some(time_text(delivered.at));
     status.attempts = None;
     status.last_error = None;
     if let Some(progress) = &mut status.progress {
@@ -278,12 +279,6 @@ pub(crate) fn difference(old: &DeliveryStatus, new: &DeliveryStatus) -> Differen
         return Difference::Progress;
     }
     Difference::More
-}
-
-fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second())
-        .unwrap_or(time)
-        .to_string()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
 use crate::api::{
     Capabilities as Published, Condition, ConditionType, Conditions, DestinationReason,
-    DestinationStatus, Effective, Grant, Identity, Situation, Status,
+    DestinationStatus, Effective, Grant, Identity, Situation, Status, time_text,
 };
 use crate::store::{Capabilities, ReadBack};
 
@@ -237,11 +237,7 @@ fn verified_time(old: &DestinationStatus, generation: i64, now: Timestamp) -> Op
     if was_ready && fresh {
         return old.last_verified_time.clone();
     }
-    Some(
-        Timestamp::from_second(now.as_second())
-            .unwrap_or(now)
-            .to_string(),
-    )
+    Some(time_text(now))
 }
 
 fn with(
