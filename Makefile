@@ -15,7 +15,7 @@ build: ## Builds the operator (target/debug/outbound-operator, the profile that 
 # Eight at a time on any machine: the whole-system tests mostly wait.
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
 
 faults: ## Every fault plan, and a table of them; PLAN=file runs one. Failed ones go to tests/faults/failed
 	tests/tools/build
