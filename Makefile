@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test faults lint generate demo
+.PHONY: help build test faults compat lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -24,6 +24,11 @@ ifdef PLAN
 else
 	$(CARGO) test --locked --test faults -- --ignored --nocapture every_plan
 endif
+
+compat: ## The same manifests on MinIO and Garage, whose servers take some 15 minutes to build once
+	tests/tools/build
+	tests/tools/build-stores
+	$(CARGO) test --locked --test compat -- --ignored --nocapture
 
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint
