@@ -59,6 +59,13 @@ impl OperatorConfig {
         self
     }
 
+    /// Watches another namespace too.
+    pub(crate) fn also_watch(mut self, namespace: &str) -> OperatorConfig {
+        let watched = self.document["watch"]["namespaces"].as_array_mut();
+        watched.expect("a list of names").push(namespace.into());
+        self
+    }
+
     /// Lets a namespace deliver into a bucket by CrossAccount, below these prefixes.
     pub(crate) fn allow_bucket(
         mut self,
