@@ -630,3 +630,35 @@ async fn nothing_was_reached(ground: &Ground) {
     world.condition("obdel", "good", "Complete", "True").await;
     assert_eq!(world.bucket.files()["audience/ours.csv"], b"1\n");
 }
+
+/// Policy: a hard link is the file itself, and no one can tell which name was first. Who can make one in the
+/// namespace's folder can reach the file already; folders of different tenants belong on different mounts, across
+/// which the kernel makes no hard link.
+#[tokio::test]
+async fn a_hard_link_is_a_file_of_the_folder() {
+    let world = World::start("attack-hard-link").await;
+    world.access_key_destination("acme", "").await;
+    let file = world.file("a.csv", "1\n");
+    std::fs::hard_link(file, world.folder().join("b.csv")).unwrap();
+    world.apply(&delivery("linked", "b.csv", ""));
+    world.condition("obdel", "linked", "Complete", "True").await;
+    assert_eq!(world.bucket.files()["audience/b.csv"], b"1\n");
+}
+
+#[tokio::test]
+async fn a_device_is_no_source() {
+    let world = World::start("attack-device").await;
+    world.access_key_destination("acme", "").await;
+    std::fs::create_dir_all(world.folder()).unwrap();
+    let device = world.folder().join("zero.csv");
+    let mut made = std::process::Command::new("mknod");
+    made.arg(&device).args(["c", "1", "5"]);
+    if !made.status().unwrap().success() {
+        // Only root makes devices; for others a FIFO is refused by the same rule.
+        let mut fifo = std::process::Command::new("mkfifo");
+        assert!(fifo.arg(&device).status().unwrap().success());
+    }
+    world.apply(&delivery("endless", "zero.csv", ""));
+    let failed = world.condition("obdel", "endless", "Failed", "True").await;
+    assert_eq!(failed["reason"], "SourceUnreadable", "{failed:#}");
+}
