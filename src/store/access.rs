@@ -11,6 +11,7 @@ use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
 use super::names::Region;
 use super::refusal::{Refusal, may_be_the_checksum};
+use super::role::RoleRequest;
 use super::target::{Acl, Target};
 use super::types::{ObjectMetadata, PartBody, UploadId};
 use crate::plan::{Md5Digest, ObjectKey, PartNumber};
@@ -23,6 +24,13 @@ pub enum Caller {
     /// Our own identity, by the principal that the grant names.
     Own {
         /// The configuration's `principalArn`.
+        principal_arn: String,
+    },
+    /// A session of the customer's role.
+    Role {
+        /// The role, and what it must ask of us.
+        request: RoleRequest,
+        /// The configuration's `principalArn`, which the role trusts.
         principal_arn: String,
     },
 }
