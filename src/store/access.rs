@@ -6,34 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::bucket::Bucket;
+use super::caller::Caller;
 use super::capabilities::{Capabilities, Dialect, PartChecksum};
 use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
 use super::names::Region;
 use super::refusal::{Refusal, may_be_the_checksum};
-use super::role::RoleRequest;
 use super::target::{Acl, Target};
 use super::types::{ObjectMetadata, PartBody, UploadId};
 use crate::plan::{Md5Digest, ObjectKey, PartNumber};
-
-/// Who signs, as the customer knows us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// The customer's own user, whose access key we were given.
-    AccessKey,
-    /// Our own identity, by the principal that the grant names.
-    Own {
-        /// The configuration's `principalArn`.
-        principal_arn: String,
-    },
-    /// A session of the customer's role.
-    Role {
-        /// The role, and what it must ask of us.
-        request: RoleRequest,
-        /// The configuration's `principalArn`, which the role trusts.
-        principal_arn: String,
-    },
-}
 
 /// Where the target's region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

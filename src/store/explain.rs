@@ -1,7 +1,8 @@
 //! What a failed proof says: what was tried, what came back, who must do what. Pure; the same cause
 //! gives the same text, so that a condition doesn't change from proof to proof.
 
-use super::access::{Caller, REHEARSAL_NAME};
+use super::access::REHEARSAL_NAME;
+use super::caller::Caller;
 use super::error::StoreError;
 use super::grant::GrantRequest;
 use super::refusal::Refusal;

@@ -5,6 +5,7 @@
 mod access;
 mod body;
 mod bucket;
+mod caller;
 mod calls;
 mod capabilities;
 mod client;
@@ -25,8 +26,9 @@ mod types;
 mod uploads;
 mod watch;
 
-pub use access::{Caller, Proof, RegionSource, may_abort, prove};
+pub use access::{Proof, RegionSource, may_abort, prove};
 pub use bucket::Bucket;
+pub use caller::Caller;
 pub use capabilities::{Capabilities, ConditionalWrite, Dialect, PartChecksum, crc32c};
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};

@@ -9,7 +9,7 @@ use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
 use super::resolve::{Resolved, learned_region, resolve};
-use super::trust;
+use super::trust::{self, Trust};
 use crate::api::{
     DestinationReason, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
     PermissionMode,
@@ -95,30 +95,14 @@ async fn with_connection(
     outcome: &mut Outcome,
 ) {
     let principal_arn = principal_arn(&context.config);
-    if let Some(proof) = prove_role(&connection.bucket, &principal_arn).await {
-        match proof {
-            RoleProof::Assumed(found) => outcome.trust = Some(trust::found(found)),
-            RoleProof::Refused { refusal, message } => {
-                outcome.finding = Finding::Refused(reason(refusal), message);
-                return;
-            }
-            RoleProof::Transient { refusal, message } => {
-                outcome.finding = Finding::Unanswered(reason(refusal), message);
-                return;
-            }
+    match role(&connection.bucket, &principal_arn).await {
+        Ok(trust) => outcome.trust = trust,
+        Err(finding) => {
+            outcome.finding = finding;
+            return;
         }
     }
-    let caller = match (
-        destination.spec.permission_mode,
-        connection.bucket.role_request(),
-    ) {
-        (PermissionMode::AccessKey, _) => Caller::AccessKey,
-        (_, Some(request)) => Caller::Role {
-            request: request.clone(),
-            principal_arn,
-        },
-        (_, None) => Caller::Own { principal_arn },
-    };
+    let caller = caller(&destination.spec, &connection.bucket, principal_arn);
     // Where the last proof could not abort its upload, another would leave another.
     let uid = destination.uid().unwrap_or_default();
     if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
@@ -155,6 +139,32 @@ async fn with_connection(
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+}
+
+/// Proves the customer's role, where one is named, and says what it does without our external ID.
+async fn role(bucket: &Bucket, principal_arn: &str) -> Result<Option<Trust>, Finding> {
+    match prove_role(bucket, principal_arn).await {
+        None => Ok(None),
+        Some(RoleProof::Assumed(found)) => Ok(Some(trust::found(found))),
+        Some(RoleProof::Refused { refusal, message }) => {
+            Err(Finding::Refused(reason(refusal), message))
+        }
+        Some(RoleProof::Transient { refusal, message }) => {
+            Err(Finding::Unanswered(reason(refusal), message))
+        }
+    }
+}
+
+/// Who signs, as the customer knows us.
+fn caller(spec: &OutboundDestinationSpec, bucket: &Bucket, principal_arn: String) -> Caller {
+    match (spec.permission_mode, bucket.role_request()) {
+        (PermissionMode::AccessKey, _) => Caller::AccessKey,
+        (_, Some(request)) => Caller::Role {
+            request: request.clone(),
+            principal_arn,
+        },
+        (_, None) => Caller::Own { principal_arn },
+    }
 }
 
 /// What is known of the store after a proof that found `dialect`.
