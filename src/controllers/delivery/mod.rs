@@ -246,7 +246,7 @@ async fn begin(
 ) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     let report = Report {
-        mode: Some(gate.mode()),
+        access: Some(gate.access()),
         attempts: if is_retry(delivery) {
             0
         } else {

@@ -53,7 +53,7 @@ pub(super) struct Work {
 /// Runs the delivery to an end, or until it is stopped.
 pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
     let begun = Report {
-        mode: Some(work.gate.mode()),
+        access: Some(work.gate.access()),
         destination: Some(work.gate.planned().clone()),
         work: Some(WorkTime::start(
             work_time::before(&work.delivery),
@@ -133,7 +133,8 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
         return Ok(live);
     }
     let spec = &work.gate.destination().spec;
-    match connect(context, &namespace, spec, target.clone()).await {
+    let name = work.gate.destination().name_any();
+    match connect(context, (&namespace, &name), spec, target.clone()).await {
         Ok(connection) => {
             let known = known(work.gate.destination());
             let bucket = match known {

@@ -205,6 +205,7 @@ mod tests {
                 addressing: AddressingStyle::Path,
                 acl: AclPolicy::None,
                 permission_mode: PermissionMode::AccessKey,
+                role_arn: None,
                 secret_name: None,
             },
             receipt: LedgerObject {
