@@ -325,6 +325,7 @@ fn cluster() -> Vec<Plan> {
     for kind in [
         Kind::CreateLedger,
         Kind::AddFinalizer,
+        Kind::ReleaseLedger,
         Kind::RemoveFinalizer,
     ] {
         plans.extend(each(&base, kind, 1, &writes));
@@ -366,6 +367,7 @@ fn deletions() -> Vec<Plan> {
     let base = Plan::new(Workload::Delete, ReadBack::WriteOnly);
     [
         each(&base, Kind::Abort, 1, &common()),
+        each(&base, Kind::ReleaseLedger, 1, &of_kubernetes_write()),
         each(&base, Kind::RemoveFinalizer, 1, &of_kubernetes_write()),
         each(&base, Kind::GetLedger, 2, &common()),
         each(

@@ -19,14 +19,15 @@ use crate::support::world::find_condition;
 use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
 use crate::workload::{self, CONCURRENT};
 
-/// How long a plan may take: the longest pauses in it are a Lease's 15 s and the engine's backoff.
-const DEADLINE: Duration = Duration::from_secs(100);
+/// How long a plan may take: the longest pauses in it are a Lease's 15 s, the engine's backoff, and a client's patience
+/// of two minutes. Generous, as only a failure waits it out.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// How often the objects are looked at.
 const LOOK: Duration = Duration::from_millis(150);
 
 /// Writes that were on their way when the delivery settled.
-const SETTLING: Duration = Duration::from_millis(500);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// The operator's part buffers, in bytes.
 pub(crate) const BUDGET: u64 = 32 << 20;
@@ -162,8 +163,15 @@ impl Stage {
     async fn play(&mut self, plan: &Plan) -> Option<Instant> {
         let begun = Instant::now();
         let mut intervened = !workload::is_eventful(plan);
+        if !intervened {
+            // However slow this machine is, it isn't over before.
+            self.store.hold(|asked| asked.kind == Kind::LastPart);
+        }
         while begun.elapsed() < DEADLINE {
             self.wait(plan, LOOK).await;
+            if intervened && self.may_land(plan) {
+                self.store.hold(|_| false);
+            }
             if !intervened
                 && self
                     .store
@@ -190,6 +198,19 @@ impl Stage {
             status.unwrap_or_default()
         ));
         None
+    }
+
+    /// Whether what somebody did has come to the run, so that its last part may land.
+    fn may_land(&self, plan: &Plan) -> bool {
+        match plan.workload {
+            // A run that was killed instead has nothing to land.
+            Workload::Delete | Workload::Redirected => self
+                .world
+                .operator
+                .log()
+                .contains("the run is told to stop"),
+            _ => true,
+        }
     }
 
     /// Lets that much time pass; starts the operator again whenever it was killed or ended.
