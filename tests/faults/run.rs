@@ -19,9 +19,12 @@ use crate::support::world::find_condition;
 use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
 use crate::workload::{self, CONCURRENT};
 
-/// How long a plan may take: the longest pauses in it are a Lease's 15 s, the engine's backoff, and a client's patience
-/// of two minutes. Generous, as only a failure waits it out.
-const DEADLINE: Duration = Duration::from_secs(300);
+/// How long a plan may take: the longest pauses in it are a Lease's 15 s and the engine's backoff. Generous, as only a
+/// failure waits it out.
+const DEADLINE: Duration = Duration::from_secs(200);
+
+/// The same where nobody answers: kube's client waits for almost five minutes.
+const DEADLINE_WITH_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often the objects are looked at.
 const LOOK: Duration = Duration::from_millis(150);
@@ -167,7 +170,12 @@ impl Stage {
             // However slow this machine is, it isn't over before.
             self.store.hold(|asked| asked.kind == Kind::LastPart);
         }
-        while begun.elapsed() < DEADLINE {
+        let deadline = if plan.hangs() {
+            DEADLINE_WITH_PATIENCE
+        } else {
+            DEADLINE
+        };
+        while begun.elapsed() < deadline {
             self.wait(plan, LOOK).await;
             if intervened && self.may_land(plan) {
                 self.store.hold(|_| false);
@@ -194,7 +202,7 @@ impl Stage {
             .flatten()
             .map(|object| object.data["status"].clone());
         self.problems.push(format!(
-            "settled: not within {DEADLINE:?}: {}",
+            "settled: not within {deadline:?}: {}",
             status.unwrap_or_default()
         ));
         None

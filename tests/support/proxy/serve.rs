@@ -167,6 +167,8 @@ impl Exchange {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 self.forward(parts, whole(body)).await
             }
+            // Until the client hangs up, and takes this with it.
+            Deed::Hang => std::future::pending().await,
             Deed::FlipByte => {
                 let mut flipped = body.to_vec();
                 if let Some(byte) = flipped.get_mut(body.len() / 2) {
