@@ -5,6 +5,7 @@ mod access;
 mod changed;
 mod dialects;
 mod happy;
+mod hung;
 mod keys;
 mod leader;
 mod lifecycle;
