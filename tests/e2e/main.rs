@@ -13,5 +13,6 @@ mod support;
 mod deliveries;
 mod destinations;
 mod environment;
+mod modes;
 mod rbac;
 mod schema;
