@@ -15,5 +15,6 @@ mod canary;
 mod deliveries;
 mod destinations;
 mod environment;
+mod modes;
 mod rbac;
 mod schema;
