@@ -175,7 +175,7 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_ends_in_time_when_the_store_is_gone() {
     let server = S3Server::start();
-    let wire = Wire::to(&server, SLOW).await;
+    let wire = Wire::to(server.url(), SLOW).await;
     let world = World::start_with("life-gone", &server, |config| {
         one_part_at_a_time(wire.configure(config).with("transfer.partSize", "5Mi"))
     })
