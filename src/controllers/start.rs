@@ -204,7 +204,9 @@ async fn until_landed<T>(
 async fn land(context: &Context) {
     let runs = context.runs.shut_down(SHUTDOWN_GRACE);
     let cleanups = context.cleanups.shut_down(SHUTDOWN_GRACE);
-    future::join3(runs, cleanups, context.proofs.shut_down(SHUTDOWN_GRACE)).await;
+    let proofs = context.proofs.shut_down(SHUTDOWN_GRACE);
+    tracing::info!("no part begins any more; those in flight may land");
+    future::join3(runs, cleanups, proofs).await;
 }
 
 /// Runs a controller to its graceful end.

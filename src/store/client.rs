@@ -13,6 +13,7 @@ use aws_sdk_s3::config::{
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+use super::answer::BoundAnswer;
 use super::bucket::{Bucket, Transport};
 use super::credentials::{AccessKey, OwnIdentity, app_name};
 use super::endpoint::Endpoint;
@@ -134,6 +135,7 @@ impl ClientFactory {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             // A directory bucket's session is asked for with rights that delivering doesn't need.
+            .interceptor(BoundAnswer)
             .disable_s3_express_session_auth(true)
             .disable_multi_region_access_points(true);
         match endpoint {

@@ -3,6 +3,7 @@
 //! Nothing outside this module sees a type of the AWS SDK.
 
 mod access;
+mod answer;
 mod body;
 mod bucket;
 mod caller;

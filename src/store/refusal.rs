@@ -149,7 +149,9 @@ fn by_status(error: &StoreError) -> Option<Refusal> {
     match error.status? {
         _ if error.class == ErrorClass::Throttled => Some(Refusal::Throttled),
         500.. => Some(Refusal::EndpointUnreachable),
-        301 | 307 => Some(Refusal::RegionMismatch),
+        // S3 says with a code of its own that a bucket is elsewhere for now; other redirects aren't S3's.
+        301 => Some(Refusal::RegionMismatch),
+        300..400 if !spoken => Some(Refusal::EndpointUnreachable),
         401 | 403 => Some(Refusal::AccessDenied),
         // A 404 or 405 without a word of S3's comes from something that isn't an S3.
         400.. if !spoken => Some(Refusal::EndpointUnreachable),
@@ -284,6 +286,9 @@ mod tests {
             (400, "kms:KeyNotFound", "", Some(Refusal::KmsAccessDenied)),
             (404, "NoSuchBucket", "", Some(Refusal::BucketNotFound)),
             (301, "PermanentRedirect", "", Some(Refusal::RegionMismatch)),
+            (307, "TemporaryRedirect", "", Some(Refusal::RegionMismatch)),
+            (302, "Http302", "", Some(Refusal::EndpointUnreachable)),
+            (307, "Http307", "", Some(Refusal::EndpointUnreachable)),
             (
                 400,
                 "AuthorizationHeaderMalformed",

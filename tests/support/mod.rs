@@ -22,7 +22,6 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod s3;
 pub(crate) mod wait;
-pub(crate) mod wire;
 pub(crate) mod world;
 
 pub(crate) use control_plane::ControlPlane;

@@ -181,9 +181,11 @@ async fn bucket(
     namespace: &str,
     snapshot: &IdentitySnapshot,
 ) -> Result<Bucket, String> {
-    if let Some(live) = context.buckets.subscribe(&snapshot.uid) {
+    if let Some(live) = context.buckets.subscribe(namespace, &snapshot.uid) {
         let bucket = live.borrow().clone();
-        if bucket.target().bucket.as_str() == snapshot.bucket {
+        let target = bucket.target();
+        // Elsewhere the tenancy's rules are asked again.
+        if target.bucket.as_str() == snapshot.bucket && target.prefix.as_str() == snapshot.prefix {
             return Ok(bucket);
         }
     }

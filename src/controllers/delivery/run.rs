@@ -126,12 +126,12 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
     let context = &work.context;
     let uid = work.gate.destination_uid();
     let target = &work.gate.resolved().target;
-    if let Some(live) = context.buckets.subscribe(uid)
+    let namespace = work.delivery.namespace().unwrap_or_default();
+    if let Some(live) = context.buckets.subscribe(&namespace, uid)
         && live.borrow().target() == target
     {
         return Ok(live);
     }
-    let namespace = work.delivery.namespace().unwrap_or_default();
     let spec = &work.gate.destination().spec;
     let name = work.gate.destination().name_any();
     match connect(context, (&namespace, &name), spec, target.clone()).await {
@@ -141,7 +141,7 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
                 Some(known) => connection.bucket.with_capabilities(known),
                 None => connection.bucket,
             };
-            Ok(context.buckets.publish(uid, bucket))
+            Ok(context.buckets.publish(&namespace, uid, bucket))
         }
         Err(
             NoConnection::Refused {

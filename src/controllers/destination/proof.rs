@@ -105,6 +105,7 @@ async fn with_connection(
     let caller = caller(&destination.spec, &connection.bucket, principal_arn);
     // Where the last proof could not abort its upload, another would leave another.
     let uid = destination.uid().unwrap_or_default();
+    let namespace = destination.namespace().unwrap_or_default();
     if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
         && !may_abort(&connection.bucket).await
     {
@@ -129,7 +130,7 @@ async fn with_connection(
             outcome.capabilities = Some(capabilities);
             context
                 .buckets
-                .publish(&uid, bucket.with_capabilities(capabilities));
+                .publish(&namespace, &uid, bucket.with_capabilities(capabilities));
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {
