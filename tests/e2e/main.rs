@@ -14,5 +14,6 @@ mod attacks;
 mod deliveries;
 mod destinations;
 mod environment;
+mod modes;
 mod rbac;
 mod schema;
