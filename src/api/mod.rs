@@ -8,16 +8,20 @@
     reason = "kube's schema derive repeats each public struct in a scope of its own"
 )]
 
+mod capability;
 mod condition;
 mod crd;
 mod delivery;
 mod destination;
 mod duration;
 mod ledger;
+mod object;
+mod permission;
 mod quantity;
 mod reason;
 mod rules;
 
+pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
@@ -26,15 +30,17 @@ pub use delivery::{
     PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
-    AccessKeyRef, AclPolicy, AddressingStyle, Capabilities, ChecksumKind, ConditionalWrite,
-    DestinationStatus, Effective, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
-    PermissionMode, ReadBack, SecretRef, Verification, VerificationSpec,
+    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity,
+    OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
+    VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
 pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,
 };
+pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
+pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason};
 

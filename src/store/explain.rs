@@ -1,10 +1,14 @@
 //! What a failed proof says: what was tried, what came back, who must do what. Pure; the same cause
 //! gives the same text, so that a condition doesn't change from proof to proof.
 
-use super::access::{Caller, REHEARSAL_NAME};
+use super::access::Caller;
+use super::action::Action;
+use super::denial::Side;
 use super::error::StoreError;
 use super::grant::GrantRequest;
 use super::refusal::Refusal;
+use super::rehearsal::REHEARSAL_NAME;
+use super::subtraction::Header;
 use super::target::{ReadBack, Target};
 
 /// What a message is made from.
@@ -14,19 +18,10 @@ pub(super) struct Case<'a> {
     pub(super) error: &'a StoreError,
 }
 
-/// Which rights a denial shows to be missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Aborting is allowed, creating isn't.
-    Put,
-    /// Neither is, as far as can be seen.
-    All,
-}
-
 /// What looks like a missing right and can't be told from one by any request of ours.
 const UNSEEN: &str = "If that is granted already, look at what no probe can see: service control \
     policies, VPC endpoint policies, conditions on aws:SecureTransport or the source address, \
-    explicit denies, Requester Pays.";
+    explicit denies, a bucket policy that demands another encryption or ACL, Requester Pays.";
 
 impl Case<'_> {
     fn tried(&self) -> String {
@@ -70,7 +65,7 @@ impl Case<'_> {
 }
 
 /// "CALL under s3://bucket/prefix was answered 403 AccessDenied (words)."
-fn tried(target: &Target, error: &StoreError) -> String {
+pub(super) fn tried(target: &Target, error: &StoreError) -> String {
     let StoreError {
         action,
         code,
@@ -134,19 +129,201 @@ pub(super) fn orphan(case: &Case<'_>, abort: &StoreError) -> String {
     )
 }
 
-/// A bare denial.
-pub(super) fn denied(case: &Case<'_>, missing: Missing) -> String {
-    let actions = match missing {
-        Missing::Put => "s3:PutObject".to_owned(),
-        Missing::All => "s3:PutObject and s3:AbortMultipartUpload".to_owned(),
-    };
+/// A denial of `actions`, of which the first is sure and the others follow from it.
+pub(super) fn denied(case: &Case<'_>, actions: &[Action]) -> String {
+    let names: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
     let owner = match &case.target.bucket_owner {
-        Some(owner) if missing == Missing::All => {
+        Some(owner) if actions.contains(&Action::AbortMultipartUpload) => {
             format!(" The bucket must belong to account {owner}.")
         }
         _ => String::new(),
     };
-    format!("{} {}{owner} {UNSEEN}", case.tried(), case.grant(&actions))
+    let grant = case.grant(&names.join(" and "));
+    format!("{} {grant}{owner} {UNSEEN}", case.tried())
+}
+
+/// The first call was refused, and is taken without that header.
+pub(super) fn without(case: &Case<'_>, header: Header) -> String {
+    let what = match header {
+        Header::Acl => return refusal(case, Refusal::AclNotAllowed),
+        Header::Tags => format!(
+            "The same without the tags is taken: either the destination's objectTags must go, or this \
+             right is missing. {}",
+            case.grant("s3:PutObjectTagging")
+        ),
+        Header::Encryption if header.action(case.target).is_some() => format!(
+            "The same without the encryption is taken: the key refuses, or there is no such key. {}",
+            key_grant(
+                case.caller,
+                "kms:GenerateDataKey and kms:Decrypt",
+                Side::Unsaid
+            )
+        ),
+        Header::Encryption => {
+            "The same without the encryption SSE-S3 is taken: the bucket's policy forbids \
+             that header, so the destination's encryption must go or be another."
+                .to_owned()
+        }
+    };
+    format!("{} {what}", case.tried())
+}
+
+/// Creating an upload was allowed and a part of it wasn't, without a word why.
+pub(super) fn part_alone(case: &Case<'_>) -> String {
+    format!(
+        "{} Creating the upload was allowed, and both take s3:PutObject: what a part takes beside it is \
+         kms:Decrypt on the KMS key of the bucket or of the destination's encryption. {} {UNSEEN}",
+        case.tried(),
+        key_grant(case.caller, "kms:Decrypt", Side::Unsaid),
+    )
+}
+
+/// Who must allow `actions` on the KMS key, where a policy on that side refuses.
+fn key_grant(caller: &Caller, actions: &str, side: Side) -> String {
+    match (caller, side) {
+        (_, Side::Network) => network(actions),
+        (Caller::AccessKey, _) => format!(
+            "The customer must allow {actions} on the key to the IAM user of this access key: in the user's \
+             policy (status.grant.identityPolicy), and the key's policy must let the account's own policies \
+             count."
+        ),
+        (Caller::Own { .. }, Side::Signer) => format!(
+            "Our own role must have {actions} on the key (status.grant.identityPolicy), and no boundary, \
+             session or service control policy may forbid it."
+        ),
+        (Caller::Own { principal_arn }, Side::Resource) => format!(
+            "The customer must allow {actions} to {principal_arn} in the key's policy \
+             (status.grant.keyPolicy)."
+        ),
+        (Caller::Own { principal_arn }, Side::Unsaid) => format!(
+            "The customer must allow {actions} to {principal_arn} in the key's policy \
+             (status.grant.keyPolicy), and our own role must have the same rights on the key \
+             (status.grant.identityPolicy)."
+        ),
+    }
+}
+
+fn network(actions: &str) -> String {
+    format!(
+        "The policy of our own VPC endpoint must allow {actions}: whoever runs the operator's network."
+    )
+}
+
+/// What cures a denial of `action` by a policy on that side.
+pub(super) fn cure(caller: &Caller, action: Action, side: Side) -> String {
+    if action.is_of_kms() {
+        return key_grant(caller, action.as_str(), side);
+    }
+    match (caller, side) {
+        (_, Side::Network) => network(action.as_str()),
+        (Caller::AccessKey, _) => format!(
+            "The customer must allow {action} for the IAM user of this access key \
+             (status.grant.identityPolicy)."
+        ),
+        (Caller::Own { .. }, Side::Signer) => format!(
+            "Our own role must have {action} (status.grant.identityPolicy), and no boundary, session or \
+             service control policy may forbid it."
+        ),
+        (Caller::Own { .. }, Side::Resource) => {
+            format!(
+                "The customer must allow {action} in the bucket's policy (status.grant.bucketPolicy)."
+            )
+        }
+        (Caller::Own { .. }, Side::Unsaid) => format!(
+            "The customer must allow {action} in the bucket's policy (status.grant.bucketPolicy), and our own \
+             role must have it (status.grant.identityPolicy)."
+        ),
+    }
+}
+
+/// What would tell whether `action` is allowed, where nothing did yet.
+pub(super) fn untold(caller: &Caller, action: Action) -> String {
+    let what = match action {
+        Action::ListMultipartUploadParts => {
+            "the access check does not use it: a delivery that resumes, or settles a lost answer, tells"
+        }
+        Action::GetObject => {
+            "the access check does not use it: a delivery that looks whether an object is there tells"
+        }
+        _ => "the last access check ended before it could tell",
+    };
+    let policies = match (caller, action.is_of_kms()) {
+        (Caller::AccessKey, _) => "status.grant.identityPolicy",
+        (Caller::Own { .. }, true) => "status.grant.keyPolicy and status.grant.identityPolicy",
+        (Caller::Own { .. }, false) => "status.grant.bucketPolicy and status.grant.identityPolicy",
+    };
+    format!("{what}; granted by {policies}")
+}
+
+/// What the customer must do where KMS itself refuses, by its code.
+fn kms(case: &Case<'_>) -> String {
+    let code = case.error.code.to_ascii_lowercase();
+    let key = match case.target.settings.encryption.key() {
+        Some(key) => format!(
+            "the KMS key {} (the destination's encryption.kmsKeyId)",
+            key.as_str()
+        ),
+        None => "the bucket's KMS key".to_owned(),
+    };
+    if code.contains("notfound") {
+        return format!(
+            "There is no such key: {key} must be one that exists in the bucket's region, or another must be named."
+        );
+    }
+    if code.contains("disabled") {
+        return format!("The customer must enable {key}: it is disabled.");
+    }
+    if code.contains("invalidstate") {
+        return format!(
+            "The customer must make {key} usable: it is disabled, waits for its deletion, or for its key material."
+        );
+    }
+    if code.contains("unavailable") || code.contains("internal") {
+        return format!("KMS cannot use {key} at the moment; this is tried again.");
+    }
+    if code.contains("notconfigured") {
+        return "The store has no KMS: whoever runs it must configure one, or the destination's encryption must go."
+            .to_owned();
+    }
+    let denial = case.error.denial;
+    let actions = match denial.action {
+        Some(action) if action.is_of_kms() => action.as_str(),
+        _ => "kms:GenerateDataKey and kms:Decrypt",
+    };
+    key_grant(case.caller, actions, denial.side)
+}
+
+/// What the store doesn't take, where its code says it or no reason of ours fits.
+fn not_taken(case: &Case<'_>) -> Option<String> {
+    let settings = &case.target.settings;
+    if case.error.is("InvalidStorageClass") {
+        return Some("The destination's storageClass must be one that this store has.".to_owned());
+    }
+    if case.error.is("InvalidTag") || case.error.is("BadRequest") && !settings.tags.is_empty() {
+        return Some("The destination's objectTags must be ones that this store takes.".to_owned());
+    }
+    if case.error.refusal().is_some() {
+        return None;
+    }
+    let sent: Vec<&str> = [
+        (
+            "encryption",
+            settings.encryption != super::settings::Encryption::BucketDefault,
+        ),
+        ("storageClass", settings.storage_class.is_some()),
+        ("objectTags", !settings.tags.is_empty()),
+        ("acl", case.target.acl != super::target::Acl::None),
+    ]
+    .into_iter()
+    .filter_map(|(field, sent)| sent.then_some(field))
+    .collect();
+    (!sent.is_empty()).then(|| {
+        format!(
+            "The store does not take the request as it is: of the destination's {} whatever this store does \
+             not know must go.",
+            sent.join(", ")
+        )
+    })
 }
 
 /// A refusal that says what is wrong.
@@ -161,7 +338,9 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
             "The secret of {} does not belong to its access key id: both must be copied again.",
             case.who_signs()
         ),
-        Refusal::AccessDenied => format!("{} {UNSEEN}", case.grant("s3:PutObject")),
+        Refusal::AccessDenied => {
+            not_taken(case).unwrap_or_else(|| format!("{} {UNSEEN}", case.grant("s3:PutObject")))
+        }
         Refusal::BucketNotFound => format!(
             "The customer must create the bucket {bucket}, or the destination must name the right one."
         ),
@@ -176,11 +355,7 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
             }
             None => format!("The bucket is not in {region}: the destination must name its region."),
         },
-        Refusal::KmsAccessDenied => {
-            "The customer must allow kms:GenerateDataKey and kms:Decrypt on \
-             the bucket's key to whoever signs, in the key's policy."
-                .to_owned()
-        }
+        Refusal::KmsAccessDenied => kms(case),
         Refusal::AclNotAllowed if case.error.is("AccessDenied") => format!(
             "The same without the ACL bucket-owner-full-control is taken: either the destination's \
              acl must be None, or this right is missing. {}",

@@ -3,18 +3,25 @@
 //! Nothing outside this module sees a type of the AWS SDK.
 
 mod access;
+mod action;
 mod body;
 mod bucket;
 mod calls;
 mod capabilities;
 mod client;
 mod credentials;
+mod denial;
 mod endpoint;
 mod error;
 mod explain;
 mod grant;
+mod headers;
 mod names;
 mod refusal;
+mod rehearsal;
+mod rights;
+mod settings;
+mod subtraction;
 mod target;
 #[cfg(test)]
 mod testserver;
@@ -22,18 +29,25 @@ mod types;
 mod uploads;
 mod watch;
 
-pub use access::{Caller, Proof, RegionSource, may_abort, prove};
+pub use access::{Caller, Proof, Proved, RegionSource, may_abort, prove};
+pub use action::Action;
 pub use bucket::Bucket;
-pub use capabilities::{Capabilities, ConditionalWrite, Dialect, PartChecksum, crc32c};
+pub use capabilities::{Capabilities, ConditionalWrite, Dialect, Met, PartChecksum, Use, crc32c};
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};
+pub use denial::{Denial, Side};
 pub use endpoint::{Endpoint, EndpointInvalid, PlainHttp};
 pub use error::{ErrorClass, StoreError, code};
-pub use grant::{GrantRequest, bucket_policy, identity_policy};
+pub use grant::{GrantRequest, bucket_policy, identity_policy, key_policy};
 pub use names::{
     AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
 };
 pub use refusal::Refusal;
+pub use rights::{Actor, Evidence, Right, Verdict, report, report_of_met};
+pub use settings::{
+    Encryption, KmsKeyId, KmsKeyIdInvalid, ObjectSettings, ObjectTags, ObjectTagsInvalid,
+    StorageClass,
+};
 pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,

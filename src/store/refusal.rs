@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::action::Action;
 use super::error::{StoreError, code};
 use super::names::Region;
 
@@ -66,6 +67,11 @@ impl fmt::Display for Refusal {
 
 /// The reason that an error's code, status and message give.
 pub(super) fn refusal_of(error: &StoreError) -> Option<Refusal> {
+    match error.denial.action {
+        Some(action) if action.is_of_kms() => return Some(Refusal::KmsAccessDenied),
+        Some(Action::PutObjectAcl) => return Some(Refusal::AclNotAllowed),
+        _ => {}
+    }
     let message = error.message.to_ascii_lowercase();
     by_code(&error.code, &message, error.region.is_some()).or_else(|| by_status(error))
 }
@@ -178,7 +184,8 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 /// Characters of a store's message that are kept.
-const MAX_MESSAGE: usize = 300;
+/// A denial of AWS's with a long key has about 500, and says at its end whose policy it was.
+const MAX_MESSAGE: usize = 600;
 
 /// A store's words, fit for a log line and a status: escaped, shortened, without access key ids.
 pub(super) fn redacted(text: &str) -> String {
@@ -229,6 +236,7 @@ mod tests {
             },
             request_id: None,
             region: None,
+            denial: super::super::denial::Denial::read(message),
         }
     }
 
@@ -375,9 +383,9 @@ mod tests {
         );
         assert_eq!(redacted("AKIA alone"), "AKIA alone");
         assert_eq!(
-            redacted(&"x".repeat(400)),
-            format!("{}...", "x".repeat(300))
+            redacted(&"x".repeat(700)),
+            format!("{}...", "x".repeat(600))
         );
-        assert_eq!(redacted(&"ü".repeat(301)).chars().count(), 303);
+        assert_eq!(redacted(&"ü".repeat(601)).chars().count(), 603);
     }
 }

@@ -3,8 +3,10 @@
 mod capabilities;
 mod judge;
 mod memory;
+mod permissions;
 mod proof;
 mod resolve;
+mod settings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -268,6 +270,7 @@ fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&
         identity: proof::identity(&context.config, &destination.spec),
         grant: proof::grant(&context.config, &destination.spec, &resolved),
         read_back: Some(resolved.read_back),
+        caller: Some(proof::caller(&context.config, &destination.spec)),
     }
 }
 

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
+use super::permissions;
 use super::resolve::{Resolved, learned_region, resolve};
 use crate::api::{
     DestinationReason, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
@@ -17,8 +18,8 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Bucket, Caller, Capabilities, Dialect, GrantRequest, Proof, Refusal, bucket_policy,
-    identity_policy, may_abort, prove as prove_bucket,
+    Bucket, Caller, Capabilities, Dialect, GrantRequest, Proof, Proved, Refusal, bucket_policy,
+    identity_policy, key_policy, may_abort, prove as prove_bucket, report,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -36,6 +37,7 @@ pub(super) async fn prove(
         secret_version: None,
         region: None,
         capabilities: None,
+        permissions: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
     let resolved = match resolve(
@@ -88,12 +90,7 @@ async fn with_connection(
     connection: Connection,
     outcome: &mut Outcome,
 ) {
-    let caller = match (destination.spec.permission_mode, &context.config.identity) {
-        (PermissionMode::CrossAccount, Some(identity)) => Caller::Own {
-            principal_arn: identity.principal_arn.clone(),
-        },
-        _ => Caller::AccessKey,
-    };
+    let caller = caller(&context.config, &destination.spec);
     // Where the last proof could not abort its upload, another would leave another.
     let uid = destination.uid().unwrap_or_default();
     if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
@@ -103,7 +100,7 @@ async fn with_connection(
         return;
     }
     let proof = prove_bucket(&connection.bucket, resolved.region, &caller);
-    let Ok(proof) = tokio::time::timeout(LONGEST, proof).await else {
+    let Ok(Proved { proof, evidence }) = tokio::time::timeout(LONGEST, proof).await else {
         let message = format!(
             "the store did not finish answering within {} s",
             LONGEST.as_secs()
@@ -111,6 +108,10 @@ async fn with_connection(
         outcome.finding = Finding::Unanswered(DestinationReason::EndpointUnreachable, message);
         return;
     };
+    let mut met = learned(context, destination, &outcome.question)
+        .map(|known| known.met)
+        .unwrap_or_default();
+    let told = !matches!(proof, Proof::Transient { .. });
     outcome.finding = match proof {
         Proof::Verified { region, dialect } => {
             outcome.region = Some(region.as_str().to_owned());
@@ -118,6 +119,7 @@ async fn with_connection(
             let capabilities =
                 capabilities(context, destination, &outcome.question, &bucket, dialect);
             outcome.capabilities = Some(capabilities);
+            met = capabilities.met;
             context
                 .buckets
                 .publish(&uid, bucket.with_capabilities(capabilities));
@@ -130,6 +132,35 @@ async fn with_connection(
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+    let rights = report(
+        &resolved.target,
+        resolved.read_back,
+        &caller,
+        &evidence,
+        met,
+    );
+    outcome.permissions = told.then(|| permissions::published(rights));
+}
+
+/// Who signs, as the customer knows us.
+pub(super) fn caller(config: &Config, spec: &OutboundDestinationSpec) -> Caller {
+    match (spec.permission_mode, &config.identity) {
+        (PermissionMode::CrossAccount, Some(identity)) => Caller::Own {
+            principal_arn: identity.principal_arn.clone(),
+        },
+        _ => Caller::AccessKey,
+    }
+}
+
+/// What is known of the store from before this proof.
+fn learned(
+    context: &Context,
+    destination: &OutboundDestination,
+    question: &Question,
+) -> Option<Capabilities> {
+    let uid = destination.uid().unwrap_or_default();
+    let learned = context.memory.learned(&uid, question.generation);
+    learned.or_else(|| known(destination))
 }
 
 /// What is known of the store after a proof that found `dialect`.
@@ -140,8 +171,6 @@ fn capabilities(
     bucket: &Bucket,
     dialect: Dialect,
 ) -> Capabilities {
-    let uid = destination.uid().unwrap_or_default();
-    let learned = context.memory.learned(&uid, question.generation);
     let status = destination.status.as_ref();
     let handled = status.and_then(|status| status.last_handled_request.as_ref());
     let asked = if handled == question.request.as_ref() {
@@ -151,7 +180,7 @@ fn capabilities(
     };
     let before = Capabilities::before_proof(bucket.target());
     after_proof(
-        learned.or_else(|| known(destination)),
+        learned(context, destination, question),
         before,
         dialect,
         asked,
@@ -203,8 +232,15 @@ pub(super) fn grant(
         )),
         PermissionMode::AccessKey => None,
     };
+    let key_policy = match spec.permission_mode {
+        PermissionMode::CrossAccount => {
+            key_policy(&request, &config.identity.as_ref()?.principal_arn)
+        }
+        PermissionMode::AccessKey => None,
+    };
     Some(Grant {
         bucket_policy,
+        key_policy,
         identity_policy: Some(identity_policy(&request)),
     })
 }

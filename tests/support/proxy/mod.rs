@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) use classify::{Dialect, Kind, parameter};
-pub(crate) use fault::{At, Deed, Fault};
+pub(crate) use fault::{At, Deed, Fault, Refusal};
 pub(crate) use upstream::Upstream;
 
 /// A request for the operator's death: whoever owns the operator kills it, starts it again, and answers.
@@ -32,6 +32,7 @@ pub(crate) struct Record {
     pub(crate) subject: String,
     pub(crate) method: String,
     pub(crate) query: String,
+    pub(crate) headers: http::HeaderMap,
     /// Of its kind, from 1.
     pub(crate) n: u32,
     /// Bytes in its body.
