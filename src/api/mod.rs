@@ -42,7 +42,7 @@ pub use ledger::{
 pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
-pub use reason::{DeliveryReason, DestinationReason};
+pub use reason::{DeliveryReason, DestinationReason, reasons_page};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

@@ -15,8 +15,7 @@ use tempfile::TempDir;
 use super::{Ledger, LedgerError, ObjectState, Readable, Slot, Source, SourceFault};
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, Plan, PlannedObject, SourceFile};
 use crate::store::{
-    AccessKey, Acl, Addressing, AwsOptions, Bucket, ClientFactory, Endpoint, ObjectSettings,
-    PlainHttp, Target,
+    AccessKey, Acl, Addressing, AwsOptions, Bucket, ClientFactory, Endpoint, PlainHttp, Target,
 };
 
 pub(super) const BUCKET: &str = "acme-inbound";
@@ -167,7 +166,7 @@ pub(super) fn bucket_at(endpoint: &str, secret: &str) -> Bucket {
         endpoint: Some(Endpoint::parse(endpoint, PlainHttp::Allowed).unwrap()),
         addressing: Addressing::Path,
         acl: Acl::None,
-        settings: ObjectSettings::default(),
+        settings: Default::default(),
     };
     ClientFactory::new(AwsOptions::default()).with_access_key(target, &key)
 }
