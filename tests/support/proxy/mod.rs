@@ -81,6 +81,14 @@ pub(crate) struct Shared {
 struct State {
     counts: BTreeMap<Kind, u32>,
     records: Vec<Record>,
+    rules: Vec<Rule>,
+}
+
+/// Every request of that kind, with that header where one is named, is refused, until the proxy relents.
+struct Rule {
+    kind: Kind,
+    header: Option<&'static str>,
+    refusal: Refusal,
 }
 
 impl Proxy {
@@ -124,6 +132,22 @@ impl Proxy {
             .clone()
     }
 
+    /// Refuses every request of that kind, or those of them that have `header`, until [`Proxy::relent`].
+    pub(crate) fn refuse(&self, kind: Kind, header: Option<&'static str>, refusal: Refusal) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.push(Rule {
+            kind,
+            header,
+            refusal,
+        });
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.clear();
+    }
+
     /// How many of its faults were done.
     pub(crate) fn done(&self) -> usize {
         self.records()
@@ -150,7 +174,12 @@ impl Shared {
             .faults
             .iter()
             .find(|fault| fault.at.hits(record.kind, record.n));
-        record.fault = hit.map(|fault| fault.deed.clone());
+        let rule = state.rules.iter().find(|rule| {
+            let has = |header| record.headers.contains_key(header);
+            rule.kind == record.kind && rule.header.is_none_or(has)
+        });
+        let refused = rule.map(|rule| Deed::Refuse(rule.refusal.clone()));
+        record.fault = hit.map(|fault| fault.deed.clone()).or(refused);
         let deed = record.fault.clone();
         state.records.push(record);
         (state.records.len() - 1, deed)
