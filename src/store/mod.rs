@@ -10,6 +10,7 @@ mod calls;
 mod capabilities;
 mod client;
 mod credentials;
+mod cure;
 mod denial;
 mod endpoint;
 mod error;

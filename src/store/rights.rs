@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::access::Caller;
 use super::action::Action;
 use super::capabilities::{Met, Use};
+use super::cure;
 use super::denial::Side;
 use super::error::StoreError;
 use super::explain;
@@ -167,13 +168,18 @@ pub fn report(
                     action,
                     verdict: Verdict::Denied,
                     by: actor(caller, *side),
-                    message: format!("{answer} {}", explain::cure(caller, action, *side)),
+                    message: if action.is_of_kms() {
+                        let grant = cure::key_grant(caller, target, action.as_str(), *side);
+                        format!("{answer} {grant}")
+                    } else {
+                        format!("{answer} {}", cure::cure(caller, action, *side))
+                    },
                 },
                 None => Right {
                     action,
                     verdict: Verdict::Unknown,
                     by: actor(caller, Side::Unsaid),
-                    message: explain::untold(caller, action),
+                    message: cure::untold(caller, action),
                 },
             }
         })
@@ -207,7 +213,7 @@ fn met_line(caller: &Caller, action: Action, met: Met) -> Option<Right> {
             actor(caller, Side::Unsaid),
             format!(
                 "A delivery was refused it. {}",
-                explain::cure(caller, action, Side::Unsaid)
+                cure::cure(caller, action, Side::Unsaid)
             ),
         ),
     };

@@ -76,7 +76,7 @@ pub(super) enum Told {
 /// What one probe told.
 enum Probe {
     /// The upload could be created; with all that a rehearsal does, or not.
-    Created(Option<Failure>),
+    Created(Option<Box<Failure>>),
     Refused,
 }
 
@@ -88,7 +88,7 @@ async fn probe(bucket: &Bucket) -> Result<Probe, StoreError> {
             ..
         }) => Err(orphan),
         Err(failure) if failure.step() == Step::Create => Ok(Probe::Refused),
-        Err(failure) => Ok(Probe::Created(Some(failure))),
+        Err(failure) => Ok(Probe::Created(Some(Box::new(failure)))),
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn subtract(bucket: &Bucket, case: &Case<'_>, evidence: &mut Ev
             Err(orphan) => return Told::Orphan(orphan),
             Ok(Probe::Refused) => {}
             Ok(Probe::Created(failed)) => {
-                note(evidence, case, fewer.target(), failed.as_ref(), header);
+                note(evidence, case, fewer.target(), failed.as_deref(), header);
                 if let Err(orphan) = again(bucket, &taken, case, evidence).await {
                     return Told::Orphan(orphan);
                 }
