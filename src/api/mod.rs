@@ -8,6 +8,7 @@
     reason = "kube's schema derive repeats each public struct in a scope of its own"
 )]
 
+mod assume_role;
 mod capability;
 mod condition;
 mod crd;
@@ -21,6 +22,7 @@ mod quantity;
 mod reason;
 mod rules;
 
+pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;

@@ -96,6 +96,10 @@ reasons! {
         /// The KMS key of the destination's `encryption`, or of the bucket's default, refuses us, is disabled, or isn't
         /// there. `kms:GenerateDataKey` is asked for when an object is begun, `kms:Decrypt` for each part.
         KmsAccessDenied => "the customer; for our own role the operator's administrator", "Add `status.grant.keyPolicy` to the key's policy, enable the key, or name another. The next proof notices.";
+        /// STS refuses us a session of the role. It doesn't tell a missing role from one that refuses.
+        RoleNotAssumable => "the customer; the operator's administrator", "The customer: the role's ARN and its trust policy, `status.grant.trustPolicy`. We: our own role's `status.grant.identityPolicy`.";
+        /// The role lets us in without the external ID. Stands on `TrustVerified`; Ready stays True.
+        TrustTooOpen => "the customer", "Add the condition on `sts:ExternalId` to the role's trust policy, as `status.grant.trustPolicy` has it.";
         /// The bucket refuses the ACL that is sent: its ACLs are off, or `s3:PutObjectAcl` is missing.
         AclNotAllowed => "you; the customer", "Set `acl: None`, or have it allowed.";
         /// Our clock or the store's is wrong, by more than 15 minutes.
@@ -105,6 +109,9 @@ reasons! {
         /// The operator's configuration doesn't give this namespace the bucket, owner and prefix, or the operator has
         /// no identity of its own.
         BucketNotAllowed => "the operator's administrator", "Add them under `tenancy[].crossAccountBuckets`, or give the operator credentials.";
+        /// The operator's configuration doesn't give this namespace the role, the role is of another partition than our
+        /// identity, or the operator has no identity of its own.
+        RoleNotAllowed => "the operator's administrator", "Add it under `tenancy[].roles`, or give the operator credentials.";
         /// The store verifies none of CRC64NVME, CRC32C and Content-MD5.
         ChecksumUnsupported => "whoever runs the store", "Nothing can be delivered to it verified: another store, or a newer version.";
         /// No connection to the store, no answer in time, or no S3 there.

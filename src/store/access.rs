@@ -3,6 +3,7 @@
 
 use super::action::Action;
 use super::bucket::Bucket;
+use super::caller::Caller;
 use super::capabilities::{Capabilities, Dialect};
 use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
@@ -11,18 +12,6 @@ use super::refusal::Refusal;
 use super::rehearsal::{AbortRight, Failure, Step, abort_right, rehearse};
 use super::rights::Evidence;
 use super::subtraction::{Told, subtract};
-
-/// Who signs, as the customer knows us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// The customer's own user, whose access key we were given.
-    AccessKey,
-    /// Our own identity, by the principal that the grant names.
-    Own {
-        /// The configuration's `principalArn`.
-        principal_arn: String,
-    },
-}
 
 /// Where the target's region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

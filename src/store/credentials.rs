@@ -161,6 +161,8 @@ fn flaw(text: &str) -> Option<Flaw> {
 pub struct OwnIdentity {
     pub(super) provider: SharedCredentialsProvider,
     pub(super) cache: SharedIdentityCache,
+    /// Whose STS is asked for sessions.
+    pub(super) region: Region,
 }
 
 /// The SDK was built without a source of credentials.
@@ -182,12 +184,13 @@ impl OwnIdentity {
             .await;
         config
             .credentials_provider()
-            .map(Self::new)
+            .map(|provider| Self::new(provider, region.clone()))
             .ok_or(NoIdentity)
     }
 
-    fn new(provider: SharedCredentialsProvider) -> Self {
+    fn new(provider: SharedCredentialsProvider, region: Region) -> Self {
         Self {
+            region,
             provider,
             cache: IdentityCache::lazy().build().into_shared(),
         }
@@ -196,7 +199,7 @@ impl OwnIdentity {
     /// An identity with a fixed key, in place of the environment's.
     #[cfg(test)]
     pub(super) fn fixed(key: &AccessKey) -> Self {
-        Self::new(key.provider())
+        Self::new(key.provider(), Region::us_east_1())
     }
 }
 

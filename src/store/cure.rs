@@ -1,7 +1,7 @@
 //! Who must do what about a right that is missing, and by which policy of the grant. Pure.
 
-use super::access::Caller;
 use super::action::Action;
+use super::caller::{Caller, Signer};
 use super::denial::Side;
 use super::explain::Case;
 use super::target::Target;
@@ -18,6 +18,15 @@ pub(super) fn key_grant(caller: &Caller, target: &Target, actions: &str, side: S
         (Caller::Own { .. }, Side::Signer) => format!(
             "Our own role must have {actions} on the key (status.grant.identityPolicy), and no boundary, \
              session or service control policy may forbid it."
+        ),
+        (Caller::Role { request, .. }, Side::Signer) => format!(
+            "The customer must allow {actions} on the key to the role {} in the role's own policy, and no \
+             boundary, session or service control policy may forbid it.",
+            request.role
+        ),
+        (Caller::Role { request, .. }, Side::Resource | Side::Unsaid) => format!(
+            "The customer must allow {actions} to the role {} in the key's policy (status.grant.keyPolicy).",
+            request.role
         ),
         (Caller::Own { principal_arn }, Side::Resource) => format!(
             "The customer must allow {actions} to {principal_arn} in the key's policy \
@@ -44,23 +53,32 @@ fn network(actions: &str) -> String {
 
 /// What cures a denial of `action` by a policy on that side.
 /// On the objects alone: of the key, [`key_grant`] tells.
-pub(super) fn cure(caller: &Caller, action: Action, side: Side) -> String {
-    match (caller, side) {
+pub(super) fn cure(signer: Signer, action: Action, side: Side) -> String {
+    match (signer, side) {
         (_, Side::Network) => network(action.as_str()),
-        (Caller::AccessKey, _) => format!(
+        (Signer::CustomersUser, _) => format!(
             "The customer must allow {action} for the IAM user of this access key \
              (status.grant.identityPolicy)."
         ),
-        (Caller::Own { .. }, Side::Signer) => format!(
+        (Signer::CustomersRole, Side::Signer) => format!(
+            "The customer must allow {action} to their role: by the statement of status.grant.bucketPolicy \
+             without Principal in the role's own policy; no boundary, session or service control policy may \
+             forbid it."
+        ),
+        (Signer::CustomersRole, Side::Resource | Side::Unsaid) => format!(
+            "The customer must allow {action} to their role in the bucket's policy \
+             (status.grant.bucketPolicy), or by the same statement without Principal in the role's own policy."
+        ),
+        (Signer::OurRole, Side::Signer) => format!(
             "Our own role must have {action} (status.grant.identityPolicy), and no boundary, session or \
              service control policy may forbid it."
         ),
-        (Caller::Own { .. }, Side::Resource) => {
+        (Signer::OurRole, Side::Resource) => {
             format!(
                 "The customer must allow {action} in the bucket's policy (status.grant.bucketPolicy)."
             )
         }
-        (Caller::Own { .. }, Side::Unsaid) => format!(
+        (Signer::OurRole, Side::Unsaid) => format!(
             "The customer must allow {action} in the bucket's policy (status.grant.bucketPolicy), and our own \
              role must have it (status.grant.identityPolicy)."
         ),
@@ -68,7 +86,7 @@ pub(super) fn cure(caller: &Caller, action: Action, side: Side) -> String {
 }
 
 /// What would tell whether `action` is allowed, where nothing did yet.
-pub(super) fn untold(caller: &Caller, action: Action) -> String {
+pub(super) fn untold(signer: Signer, action: Action) -> String {
     let what = match action {
         Action::ListMultipartUploadParts => {
             "the access check does not use it: a delivery that resumes, or settles a lost answer, tells"
@@ -78,10 +96,12 @@ pub(super) fn untold(caller: &Caller, action: Action) -> String {
         }
         _ => "the last access check ended before it could tell",
     };
-    let policies = match (caller, action.is_of_kms()) {
-        (Caller::AccessKey, _) => "status.grant.identityPolicy",
-        (Caller::Own { .. }, true) => "status.grant.keyPolicy and status.grant.identityPolicy",
-        (Caller::Own { .. }, false) => "status.grant.bucketPolicy and status.grant.identityPolicy",
+    let policies = match (signer, action.is_of_kms()) {
+        (Signer::CustomersUser, _) => "status.grant.identityPolicy",
+        (Signer::CustomersRole, true) => "status.grant.keyPolicy",
+        (Signer::CustomersRole, false) => "status.grant.bucketPolicy",
+        (Signer::OurRole, true) => "status.grant.keyPolicy and status.grant.identityPolicy",
+        (Signer::OurRole, false) => "status.grant.bucketPolicy and status.grant.identityPolicy",
     };
     format!("{what}; granted by {policies}")
 }

@@ -3,6 +3,7 @@
 //! | mode | the customer's bucket | the customer's key (SSE-KMS) | who signs |
 //! |---|---|---|---|
 //! | CrossAccount | [`bucket_policy`], which names our principal | [`key_policy`], the same | our role needs [`identity_policy`] |
+//! | AssumeRole | [`bucket_policy`], which names the customer's role; and [`trust_policy`] on that role | [`key_policy`], which names the role | our role needs [`assume_policy`] |
 //! | AccessKey | nothing: the key's user is the customer's own | nothing, where it lets the account's policies count | their user needs [`identity_policy`] |
 //!
 //! Across accounts AWS wants both: the bucket's owner allows us, and our account allows our role.
@@ -10,6 +11,7 @@
 use serde::Serialize;
 
 use super::action::Action;
+use super::role::{ExternalId, RoleArn};
 use super::target::{ReadBack, Target};
 
 /// What a grant is made from.
@@ -112,7 +114,22 @@ struct Statement<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Principal<'a>>,
     action: Vec<&'static str>,
-    resource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Condition<'a> {
+    string_equals: ExternalIdEquals<'a>,
+}
+
+#[derive(Serialize)]
+struct ExternalIdEquals<'a> {
+    #[serde(rename = "sts:ExternalId")]
+    external_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -121,8 +138,8 @@ struct Principal<'a> {
     aws: &'a str,
 }
 
-/// The bucket policy that lets `principal` (our principalArn, word for word) deliver: JSON to paste
-/// into the bucket's policy, or to add to what is there by its one statement.
+/// The bucket policy that lets `principal` (our principalArn, word for word, or the customer's role) deliver: JSON to
+/// paste into the bucket's policy, or to add to what is there by its one statement.
 #[must_use]
 pub fn bucket_policy(request: &GrantRequest<'_>, principal: &str) -> String {
     policy(vec![Statement {
@@ -130,7 +147,8 @@ pub fn bucket_policy(request: &GrantRequest<'_>, principal: &str) -> String {
         effect: "Allow",
         principal: Some(Principal { aws: principal }),
         action: request.actions(),
-        resource: request.resource(),
+        resource: Some(request.resource()),
+        condition: None,
     }])
 }
 
@@ -146,7 +164,8 @@ pub fn key_policy(request: &GrantRequest<'_>, principal: &str) -> Option<String>
             principal: Some(Principal { aws: principal }),
             action,
             // In a key's own policy: this key.
-            resource: "*".to_owned(),
+            resource: Some("*".to_owned()),
+            condition: None,
         }])
     })
 }
@@ -160,17 +179,52 @@ pub fn identity_policy(request: &GrantRequest<'_>) -> String {
         effect: "Allow",
         principal: None,
         action: request.actions(),
-        resource: request.resource(),
+        resource: Some(request.resource()),
+        condition: None,
     };
     let key = request.key().map(|resource| Statement {
         sid: "OutboundDeliveryIdentityKey",
         effect: "Allow",
         principal: None,
         action: request.key_actions(),
-        resource,
+        resource: Some(resource),
+        condition: None,
     });
     policy(std::iter::once(objects).chain(key).collect())
 }
+
+/// The trust policy of the customer's role: `principal` (our principalArn, word for word) may assume it, and only
+/// with the external ID.
+#[must_use]
+pub fn trust_policy(principal: &str, external_id: &ExternalId) -> String {
+    policy(vec![Statement {
+        sid: "OutboundTrust",
+        effect: "Allow",
+        principal: Some(Principal { aws: principal }),
+        action: vec![ASSUME_ROLE],
+        resource: None,
+        condition: Some(Condition {
+            string_equals: ExternalIdEquals {
+                external_id: external_id.as_str(),
+            },
+        }),
+    }])
+}
+
+/// What our own role needs in AssumeRole mode: to assume exactly that role, and nothing else.
+#[must_use]
+pub fn assume_policy(role: &RoleArn) -> String {
+    policy(vec![Statement {
+        sid: "OutboundAssumeRole",
+        effect: "Allow",
+        principal: None,
+        action: vec![ASSUME_ROLE],
+        resource: Some(role.as_str().to_owned()),
+        condition: None,
+    }])
+}
+
+const ASSUME_ROLE: &str = "sts:AssumeRole";
 
 #[allow(
     clippy::expect_used,
@@ -317,6 +371,55 @@ mod tests {
         "s3:GetObject"
       ],
       "Resource": "arn:aws:s3:::acme-inbound/audience/*"
+    }
+  ]
+}"#
+        );
+    }
+
+    #[test]
+    fn the_trust_policy_to_paste_word_for_word() {
+        let external_id = ExternalId::issue("prod-eu", "marketing", "acme");
+        let expected = format!(
+            r#"{{
+  "Version": "2012-10-17",
+  "Statement": [
+    {{
+      "Sid": "OutboundTrust",
+      "Effect": "Allow",
+      "Principal": {{
+        "AWS": "arn:aws:iam::999988887777:role/outbound"
+      }},
+      "Action": [
+        "sts:AssumeRole"
+      ],
+      "Condition": {{
+        "StringEquals": {{
+          "sts:ExternalId": "{external_id}"
+        }}
+      }}
+    }}
+  ]
+}}"#
+        );
+        assert_eq!(trust_policy(OURS, &external_id), expected);
+    }
+
+    #[test]
+    fn our_own_role_may_assume_the_one_role_and_nothing_else() {
+        let role = "arn:aws-cn:iam::111122223333:role/feeds/drop";
+        assert_eq!(
+            assume_policy(&role.parse().unwrap()),
+            r#"{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "OutboundAssumeRole",
+      "Effect": "Allow",
+      "Action": [
+        "sts:AssumeRole"
+      ],
+      "Resource": "arn:aws-cn:iam::111122223333:role/feeds/drop"
     }
   ]
 }"#

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::access::Caller;
 use super::action::Action;
+use super::caller::{Caller, Signer};
 use super::capabilities::{Met, Use};
 use super::cure;
 use super::denial::Side;
@@ -148,13 +148,14 @@ pub fn report(
     evidence: &Evidence,
     met: Met,
 ) -> Vec<Right> {
+    let signer = caller.signer();
     let used = |action: &Action| {
         action.is_used(target, read_back) || evidence.0.contains_key(action) && action.is_of_kms()
     };
     let actions = Action::ALL.into_iter().filter(used);
     actions
         .map(|action| {
-            if let Some(line) = met_line(caller, action, met) {
+            if let Some(line) = met_line(signer, action, met) {
                 return line;
             }
             match evidence.0.get(&action) {
@@ -167,19 +168,19 @@ pub fn report(
                 Some(Shown::Refused { side, answer }) => Right {
                     action,
                     verdict: Verdict::Denied,
-                    by: actor(caller, *side),
+                    by: actor(signer, *side),
                     message: if action.is_of_kms() {
                         let grant = cure::key_grant(caller, target, action.as_str(), *side);
                         format!("{answer} {grant}")
                     } else {
-                        format!("{answer} {}", cure::cure(caller, action, *side))
+                        format!("{answer} {}", cure::cure(signer, action, *side))
                     },
                 },
                 None => Right {
                     action,
                     verdict: Verdict::Unknown,
-                    by: actor(caller, Side::Unsaid),
-                    message: cure::untold(caller, action),
+                    by: actor(signer, Side::Unsaid),
+                    message: cure::untold(signer, action),
                 },
             }
         })
@@ -188,14 +189,14 @@ pub fn report(
 
 /// The lines of those actions alone that deliveries met.
 #[must_use]
-pub fn report_of_met(caller: &Caller, met: Met) -> Vec<Right> {
+pub fn report_of_met(signer: Signer, met: Met) -> Vec<Right> {
     let actions = Action::ALL.into_iter();
     actions
-        .filter_map(|action| met_line(caller, action, met))
+        .filter_map(|action| met_line(signer, action, met))
         .collect()
 }
 
-fn met_line(caller: &Caller, action: Action, met: Met) -> Option<Right> {
+fn met_line(signer: Signer, action: Action, met: Met) -> Option<Right> {
     let used = match action {
         Action::ListMultipartUploadParts => met.list_parts,
         Action::GetObject => met.head,
@@ -210,10 +211,10 @@ fn met_line(caller: &Caller, action: Action, met: Met) -> Option<Right> {
         ),
         Use::Refused => (
             Verdict::Denied,
-            actor(caller, Side::Unsaid),
+            actor(signer, Side::Unsaid),
             format!(
                 "A delivery was refused it. {}",
-                cure::cure(caller, action, Side::Unsaid)
+                cure::cure(signer, action, Side::Unsaid)
             ),
         ),
     };
@@ -226,12 +227,12 @@ fn met_line(caller: &Caller, action: Action, met: Met) -> Option<Right> {
 }
 
 /// Who must act where a policy on that side refuses.
-const fn actor(caller: &Caller, side: Side) -> Actor {
-    match (caller, side) {
+const fn actor(signer: Signer, side: Side) -> Actor {
+    match (signer, side) {
         // Whatever the mode, our requests leave through our own network.
         (_, Side::Network) => Actor::Us,
-        (Caller::AccessKey, _) | (_, Side::Resource) => Actor::Customer,
-        (Caller::Own { .. }, Side::Signer) => Actor::Us,
-        (Caller::Own { .. }, Side::Unsaid) => Actor::Unknown,
+        (Signer::CustomersUser | Signer::CustomersRole, _) | (_, Side::Resource) => Actor::Customer,
+        (Signer::OurRole, Side::Signer) => Actor::Us,
+        (Signer::OurRole, Side::Unsaid) => Actor::Unknown,
     }
 }

@@ -10,8 +10,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod deliveries;
 mod destinations;
 mod environment;
+mod modes;
 mod rbac;
 mod schema;

@@ -13,6 +13,7 @@
     reason = "a broken environment is a failed test"
 )]
 
+pub(crate) mod aws;
 pub(crate) mod control_plane;
 #[allow(unreachable_pub, reason = "shared with the unit tests of the crate")]
 pub(crate) mod dialects;
@@ -24,6 +25,7 @@ pub(crate) mod s3;
 pub(crate) mod wait;
 pub(crate) mod world;
 
+pub(crate) use aws::{Account, Aws, AwsBucket, AwsKey};
 pub(crate) use control_plane::ControlPlane;
 pub(crate) use operator::{Operator, OperatorConfig};
 pub(crate) use s3::{Bucket, Credentials, S3Server};

@@ -5,11 +5,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
 use super::permissions;
+use super::trust::{self, Trust};
 use crate::api::{
     Capabilities as Published, Condition, ConditionType, Conditions, DestinationReason,
     DestinationStatus, Effective, Grant, Identity, Permission, Situation, Status, time_text,
 };
-use crate::store::{Caller, Capabilities, ReadBack};
+use crate::store::{Capabilities, ReadBack, Signer};
 
 /// Unanswered proofs in a row that a verified destination takes before Ready flips.
 const PATIENCE: u32 = 3;
@@ -31,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) capabilities: Option<Capabilities>,
     /// Each right, where the proof came so far as to ask for one.
     pub(crate) permissions: Option<Vec<Permission>>,
+    /// What the role does without our external ID, where it was asked.
+    pub(crate) trust: Option<Trust>,
     pub(crate) finding: Finding,
 }
 
@@ -63,10 +66,12 @@ pub(super) struct Facts {
     pub(super) effective: Option<Effective>,
     pub(super) identity: Option<Identity>,
     pub(super) grant: Option<Grant>,
+    /// What the customer's role must ask of us: there in AssumeRole alone.
+    pub(super) external_id: Option<String>,
     /// Whether we may look at what is there.
     pub(super) read_back: Option<ReadBack>,
-    /// Who signs, as the customer knows us.
-    pub(super) caller: Option<Caller>,
+    /// Whose identity signs.
+    pub(super) signer: Option<Signer>,
 }
 
 /// The status of a destination that is held.
@@ -83,7 +88,8 @@ pub(super) fn suspended(
             DestinationReason::Suspended.as_str(),
             message,
         )
-        .keep(ConditionType::AccessVerified);
+        .keep(ConditionType::AccessVerified)
+        .keep(ConditionType::TrustVerified);
     with(old, facts, generation, conditions.finish())
 }
 
@@ -105,6 +111,15 @@ pub(super) fn verifying(
             reason,
             message,
         );
+    let conditions = match facts.external_id {
+        Some(_) => conditions.set(
+            ConditionType::TrustVerified,
+            Status::Unknown,
+            reason,
+            trust::ASKING,
+        ),
+        None => conditions,
+    };
     with(old, facts, generation, conditions.finish())
 }
 
@@ -121,7 +136,8 @@ pub(super) fn judged(
     let conditions = match &outcome.finding {
         Finding::Verified => {
             let told = outcome.capabilities.map(published);
-            proved(conditions, told, facts.read_back)
+            let warnings = [warn(told, facts.read_back), trust::warning(outcome)];
+            proved(conditions, warnings)
         }
         Finding::Refused(reason, message) => stalled(conditions, *reason, message, Status::False),
         Finding::Orphaned(message) => stalled(
@@ -143,6 +159,10 @@ pub(super) fn judged(
                 message,
             )
             .finish(),
+    };
+    let conditions = match facts.external_id {
+        Some(_) => trust::stated(conditions, old, outcome, now),
+        None => conditions,
     };
     let verified = matches!(outcome.finding, Finding::Verified);
     let with = with(old, facts, generation, conditions);
@@ -172,14 +192,17 @@ pub(super) fn learned(
 ) -> DestinationStatus {
     let generation = old.observed_generation;
     let told = published(capabilities);
-    let permissions =
-        permissions::with_met(&old.permissions, facts.caller.as_ref(), capabilities.met);
+    let permissions = permissions::with_met(&old.permissions, facts.signer, capabilities.met);
     let is_ready = old
         .condition(ConditionType::Ready)
         .is_some_and(|ready| ready.status == Status::True);
     let conditions = if is_ready {
         let conditions = Conditions::from(&old.conditions, generation, now);
-        proved(conditions, Some(told), facts.read_back)
+        let warnings = [warn(Some(told), facts.read_back), trust::warned_before(old)];
+        proved(conditions, warnings)
+            .into_iter()
+            .chain(old.condition(ConditionType::TrustVerified).cloned())
+            .collect()
     } else {
         old.conditions.clone()
     };
@@ -190,17 +213,15 @@ pub(super) fn learned(
     }
 }
 
-fn proved(
-    conditions: Conditions<'_>,
-    capabilities: Option<Published>,
-    read_back: Option<ReadBack>,
-) -> Vec<Condition> {
+fn warn(capabilities: Option<Published>, read_back: Option<ReadBack>) -> Option<&'static str> {
+    capabilities.and_then(|told| warning(told, read_back))
+}
+
+/// Access is proved, and what somebody should know all the same.
+fn proved(conditions: Conditions<'_>, warnings: [Option<&'static str>; 2]) -> Vec<Condition> {
     let reason = DestinationReason::Verified.as_str();
-    let warning = capabilities.and_then(|told| warning(told, read_back));
-    let message = match warning {
-        Some(warning) => format!("{PROVED}; {warning}"),
-        None => PROVED.to_owned(),
-    };
+    let parts = std::iter::once(PROVED).chain(warnings.into_iter().flatten());
+    let message = parts.collect::<Vec<_>>().join("; ");
     conditions
         .situation(Situation::Done, reason, &message)
         .set(
@@ -264,6 +285,7 @@ fn with(
         conditions,
         effective: facts.effective,
         identity: facts.identity,
+        external_id: facts.external_id,
         grant: facts.grant,
         // Another spec may be another store, and ask for other rights.
         capabilities: old.capabilities.filter(|_| same),
@@ -294,6 +316,7 @@ mod tests {
             region: None,
             capabilities: None,
             permissions: None,
+            trust: None,
             finding,
         }
     }

@@ -1,7 +1,7 @@
 //! The permission report as the status has it: pure.
 
 use crate::api::{Permission, PermissionResult, PermissionSide};
-use crate::store::{Action, Actor, Caller, Met, Right, Use, Verdict, report_of_met};
+use crate::store::{Action, Actor, Met, Right, Signer, Use, Verdict, report_of_met};
 
 /// Characters of a line's message: the schema's bound.
 const MAX_MESSAGE: usize = 1024;
@@ -49,10 +49,10 @@ pub(super) fn met(permissions: &[Permission]) -> Met {
 /// The lines, with those replaced that a delivery knows better.
 pub(super) fn with_met(
     permissions: &[Permission],
-    caller: Option<&Caller>,
+    signer: Option<Signer>,
     met: Met,
 ) -> Vec<Permission> {
-    let better = caller.map(|caller| published(report_of_met(caller, met)));
+    let better = signer.map(|signer| published(report_of_met(signer, met)));
     let better = better.unwrap_or_default();
     let replaced = |line: &Permission| {
         let new = better.iter().find(|new| new.action == line.action);
@@ -81,7 +81,7 @@ mod tests {
             list_parts: Use::Refused,
             head: Use::Allowed,
         };
-        let after = with_met(&before, Some(&Caller::AccessKey), refused);
+        let after = with_met(&before, Some(Signer::CustomersUser), refused);
         assert_eq!(after[0], before[0]);
         assert_eq!(after[1].result, PermissionResult::Denied);
         assert!(after[1].message.contains("status.grant.identityPolicy"));
