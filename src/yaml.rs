@@ -17,14 +17,25 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     Ok(serde_yaml::from_str(text)?)
 }
 
-/// Reads every document of a stream as the JSON that kubectl would send for it; an empty one is null. No value
-/// follows the first error in the YAML's form.
+/// Reads every document of a stream as the JSON that kubectl would send for it; an empty one is null. Where the
+/// YAML's form is broken that is the last.
 pub fn documents(text: &str) -> impl Iterator<Item = Result<Value, YamlError>> {
-    serde_yaml::Deserializer::from_str(text).map(|document| {
-        let mut value = <serde_yaml::Value as serde::Deserialize>::deserialize(document)?;
-        value.apply_merge()?;
-        Ok(json(value)?)
-    })
+    let mut last = None;
+    serde_yaml::Deserializer::from_str(text)
+        .map(document)
+        // The reader repeats an error of form without an end.
+        .take_while(move |document| {
+            let error = document.as_ref().err().map(ToString::to_string);
+            let repeats = error.is_some() && error == last;
+            last = error;
+            !repeats
+        })
+}
+
+fn document(document: serde_yaml::Deserializer<'_>) -> Result<Value, YamlError> {
+    let mut value = <serde_yaml::Value as serde::Deserialize>::deserialize(document)?;
+    value.apply_merge()?;
+    Ok(json(value)?)
 }
 
 fn json(value: serde_yaml::Value) -> Result<Value, serde_yaml::Error> {

@@ -11,6 +11,7 @@ mod destination;
 mod error;
 mod events;
 mod ledger;
+mod offline;
 mod start;
 mod status;
 mod supervisor;
@@ -19,6 +20,7 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use offline::Offline;
 pub use start::{StartError, run};
 
 use crate::api::REQUESTED_AT;

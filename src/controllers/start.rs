@@ -88,7 +88,8 @@ pub async fn run(
     Ok(())
 }
 
-async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
+/// What all watches share.
+pub(super) async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
     let s3 = config
         .endpoints
         .s3

@@ -138,6 +138,8 @@ impl<'a> Collected<'a> {
             Some(schema) => schema.check(&mut object, &version, &mut refuse),
             None => builtin::check(&kind, &object, &mut refuse),
         }
+        // The evaluator goes through an object's fields in an order of its own.
+        self.mistakes[before..].sort_by(|a, b| a.place.cmp(&b.place));
         if self.mistakes.len() == before {
             self.take(place, &kind, object);
         }

@@ -117,12 +117,12 @@ fn all_mistakes_are_told_each_with_file_document_and_field() {
 #[test]
 fn lists_are_unpacked_and_other_kinds_left_aside_with_a_note() {
     let text = "{apiVersion: v1, kind: List, items: [\
-                {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: n}, data: {a: aGk=}, stringData: {b: 'no'}}, \
+                {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: ns}, data: {a: aGk=}, stringData: {b: 'no'}}, \
                 {apiVersion: apps/v1, kind: Deployment, metadata: {name: d}}, \
                 {apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {ca.crt: x}}]}";
     let read = read("l.json", text, None).unwrap();
     let secret = &read.secrets[0];
-    assert_eq!(secret.metadata.namespace.as_deref(), Some("n"));
+    assert_eq!(secret.metadata.namespace.as_deref(), Some("ns"));
     let data = secret.data.as_ref().unwrap();
     assert_eq!(
         (&data["a"].0[..], &data["b"].0[..]),
