@@ -27,8 +27,8 @@ pub use delivery::{
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, Capabilities, ChecksumKind, ConditionalWrite,
-    DestinationStatus, Effective, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
-    PermissionMode, ReadBack, SecretRef, Verification, VerificationSpec,
+    ConfigMapRef, DestinationStatus, Effective, Grant, Identity, OutboundDestination,
+    OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef, Verification, VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
 pub use ledger::{

@@ -16,6 +16,7 @@ mod start;
 mod status;
 mod supervisor;
 mod tenancy;
+mod trust;
 mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -114,7 +114,9 @@ impl CustomSchema {
                 for error in form.iter_errors(object) {
                     let path = path(&error);
                     refuse(&path, form_message(&error));
-                    broken.insert(path);
+                    if keeps_rules_away(error.kind()) {
+                        broken.insert(path);
+                    }
                 }
             }
         }
@@ -259,6 +261,20 @@ fn path(error: &ValidationError<'_>) -> String {
     }
 }
 
+/// Whether a rule over the value would say nothing, or nothing true: the apiserver asks its rules of what is only too
+/// short, too small or not of the pattern.
+fn keeps_rules_away(kind: &ValidationErrorKind) -> bool {
+    use ValidationErrorKind as Kind;
+    !matches!(
+        kind,
+        Kind::Pattern { .. }
+            | Kind::MinLength { .. }
+            | Kind::Minimum { .. }
+            | Kind::Maximum { .. }
+            | Kind::Format { .. }
+    )
+}
+
 /// What is wrong, in the apiserver's words.
 fn form_message(error: &ValidationError<'_>) -> String {
     use ValidationErrorKind as Kind;
@@ -300,7 +316,7 @@ fn form_message(error: &ValidationError<'_>) -> String {
         }
         Kind::MinItems { limit } => format!("should have at least {limit} items"),
         Kind::MaxItems { limit } => format!("Too many: must have at most {limit} items"),
-        Kind::Format { format } => format!("{} should be a {format}", echo(value)),
+        Kind::Format { format } => format!("{} must be of type {format}", echo(value)),
         _ => cut(&error.to_string()),
     }
 }

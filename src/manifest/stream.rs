@@ -206,10 +206,7 @@ fn traps(value: &Value, path: &str, text: &str, refuse: &mut dyn FnMut(&str, Str
                 && !quoted('"')
                 && !quoted('\'')
             {
-                refuse(
-                    path,
-                    format!("put it in quotes: kubectl reads it as a {what}"),
-                );
+                refuse(path, what.to_owned());
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -227,9 +224,11 @@ fn trap(word: &str) -> Option<&'static str> {
         && digits.starts_with(|c: char| c.is_ascii_digit())
         && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     if BOOLEANS.iter().any(|known| same_case(known)) {
-        Some("boolean")
+        Some(
+            "a plain yes or no is a boolean to kubectl: quote it where it must be of type string, else write true or false",
+        )
     } else if number {
-        Some("number")
+        Some("plain digits are a number to kubectl: quote them where they must be of type string")
     } else {
         None
     }

@@ -160,7 +160,7 @@ fn a_secrets_values_are_in_no_message() {
         ),
         (
             "stringData: {accessKeyId: 0271828}",
-            "stringData.accessKeyId: put it in quotes",
+            "stringData.accessKeyId: plain digits",
         ),
         (
             "stringdata: {accessKeyId: hunter2}",
@@ -216,11 +216,11 @@ fn what_kubectl_would_not_send_is_refused() {
         ),
         (
             ("bucket: acme", "bucket: acme, bucketOwner: 011122223333"),
-            "spec.bucketOwner: put it in quotes: kubectl reads it as a number",
+            "spec.bucketOwner: plain digits are a number to kubectl",
         ),
         (
             ("bucket: acme", "bucket: acme, region: no"),
-            "spec.region: put it in quotes: kubectl reads it as a boolean",
+            "spec.region: a plain yes or no is a boolean to kubectl",
         ),
         (("spec: {", "spec: {{"), "document 1: "),
     ] {

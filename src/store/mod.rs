@@ -18,6 +18,7 @@ mod refusal;
 mod target;
 #[cfg(test)]
 mod testserver;
+mod trust;
 mod types;
 mod uploads;
 mod watch;
@@ -35,6 +36,7 @@ pub use names::{
 };
 pub use refusal::Refusal;
 pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
+pub use trust::{CaBundle, CaBundleInvalid};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };

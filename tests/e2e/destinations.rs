@@ -1,6 +1,7 @@
 //! Destinations: what a proof of access finds, what is said of it, and what it leaves.
 
 mod credentials;
+mod network;
 mod place;
 mod proof;
 mod rights;

@@ -305,6 +305,31 @@ fn an_endpoint_is_scheme_host_and_port() {
 }
 
 #[test]
+fn a_bundle_of_authorities_goes_with_an_https_endpoint() {
+    const BUNDLE: &str = "caBundleRef: {name: acme-ca}";
+    let with = |change: &str| format!("{BUNDLE}\n{change}");
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            (&with("!endpoint"), "caBundleRef goes with endpoint only"),
+            (
+                &with("endpoint: http://s3.example.com"),
+                "caBundleRef goes with an endpoint that begins with https:// only",
+            ),
+            ("caBundleRef: {}", "spec.caBundleRef.name: Required value"),
+            ("caBundleRef: {name: A_B}", "spec.caBundleRef.name"),
+        ],
+    );
+    refuses(
+        KIND,
+        CROSS_ACCOUNT,
+        &[(BUNDLE, "caBundleRef goes with endpoint only")],
+    );
+    accepts(KIND, ACCESS_KEY, &[BUNDLE]);
+}
+
+#[test]
 fn the_other_fields_take_what_they_say() {
     const INTERVAL: &str = "a duration here is 1m to 8760h, such as 90s or 1h30m";
     const REGION: &str = "a region is written like eu-west-1";
