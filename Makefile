@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test faults lint generate demo
+.PHONY: help build test faults compat lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -15,7 +15,7 @@ build: ## Builds the operator (target/debug/outbound-operator, the profile that 
 # Eight at a time on any machine: the whole-system tests mostly wait.
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
 
 faults: ## Every fault plan, and a table of them; PLAN=file runs one. Failed ones go to tests/faults/failed
 	tests/tools/build
@@ -24,6 +24,11 @@ ifdef PLAN
 else
 	$(CARGO) test --locked --test faults -- --ignored --nocapture every_plan
 endif
+
+compat: ## The same manifests on MinIO and Garage, whose servers take some 15 minutes to build once
+	tests/tools/build
+	tests/tools/build-stores
+	$(CARGO) test --locked --test compat -- --ignored --nocapture
 
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint

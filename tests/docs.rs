@@ -144,6 +144,7 @@ fn every_example_is_known_to_the_types() {
         "docs/destination.md",
         "docs/delivery.md",
         "docs/configuration.md",
+        "docs/modes/assume-role.md",
     ];
     for page in pages {
         let blocks = blocks(&text(page));

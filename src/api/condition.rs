@@ -29,6 +29,8 @@ pub enum ConditionType {
     Stalled,
     /// Was our access proved (destinations)?
     AccessVerified,
+    /// Does the customer's role refuse whoever lacks our external ID (destinations with AssumeRole)?
+    TrustVerified,
     /// Is everything delivered (deliveries)?
     Complete,
     /// Did the delivery end without delivering (deliveries)?

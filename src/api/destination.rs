@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::assume_role::AssumeRoleSpec;
 use super::condition::{Condition, ConditionType, find};
 use super::duration::DurationText;
 use super::quantity::Quantity;
@@ -37,6 +38,10 @@ use super::rules;
         .message("permissionMode AccessKey needs the block accessKey: {secretRef: {name: ...}}"),
     validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.accessKey)")
         .message("the block accessKey goes with permissionMode AccessKey only; CrossAccount has no block, because no secret is shared"),
+    validation = Rule::new("self.permissionMode != 'AssumeRole' || has(self.assumeRole)")
+        .message("permissionMode AssumeRole needs the block assumeRole: {roleArn: ...}, the role that the customer made for us"),
+    validation = Rule::new("self.permissionMode == 'AssumeRole' || !has(self.assumeRole)")
+        .message("the block assumeRole goes with permissionMode AssumeRole only"),
     validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.endpoint)")
         .message("endpoint goes with permissionMode AccessKey only: our own identity signs for AWS alone"),
     validation = Rule::new("!has(self.caBundleRef) || has(self.endpoint)")
@@ -83,7 +88,7 @@ pub struct OutboundDestinationSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+(-[a-z0-9]+)*$')").message("a region is written like eu-west-1"))]
     pub region: Option<String>,
 
-    /// The 12-digit account that must own the bucket, quoted; sent with every request. Required for CrossAccount.
+    /// The 12-digit account that must own the bucket, quoted; sent with every request. Required for CrossAccount; absent in AssumeRole: the role's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 12))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{12}$')").message("bucketOwner is an AWS account id: 12 digits, quoted"))]
@@ -104,12 +109,16 @@ pub struct OutboundDestinationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addressing: Option<AddressingStyle>,
 
-    /// How we are allowed to write: with a key that the customer shares, or as our own account, which the customer's bucket policy allows.
+    /// How we are allowed to write: with a key that the customer shares, as our own account, which the customer's bucket policy allows, or as a role of the customer's.
     pub permission_mode: PermissionMode,
 
     /// The customer's access key; exactly with permissionMode AccessKey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_key: Option<AccessKeyRef>,
+
+    /// The role that the customer made for us; exactly with permissionMode AssumeRole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assume_role: Option<AssumeRoleSpec>,
 
     /// The ACL sent with each object. Absent: BucketOwnerFullControl in CrossAccount, None otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,13 +147,15 @@ pub struct OutboundDestinationSpec {
     pub suspend: Option<bool>,
 }
 
-/// How we are allowed to write: with a key that the customer shares, or as our own account, which the customer's bucket policy allows.
+/// How we are allowed to write: with a key that the customer shares, as our own account, which the customer's bucket policy allows, or as a role of the customer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PermissionMode {
     /// With an access key that the customer shares.
     AccessKey,
     /// As our own account, which the customer's bucket policy allows.
     CrossAccount,
+    /// As a role of the customer's, which trusts our principal with an external ID that we issue.
+    AssumeRole,
 }
 
 /// How the bucket stands in the URL. Absent: Path for an endpoint or a bucket with a dot, else VirtualHosted.
@@ -220,16 +231,20 @@ pub struct DestinationStatus {
     /// The generation that this status was made for; -1 before the operator saw the object.
     #[schemars(range(min = -1))]
     pub observed_generation: i64,
-    /// Ready, Reconciling and Stalled by kstatus' rules, and AccessVerified.
+    /// Ready, Reconciling and Stalled by kstatus' rules, AccessVerified, and TrustVerified with AssumeRole.
     #[serde(default)]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
     /// What applies where the spec is silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<Effective>,
-    /// Who we are to the customer (CrossAccount).
+    /// Who we are to the customer (CrossAccount, AssumeRole).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// What the customer's role must ask of us (AssumeRole): issued by us, one per cluster, namespace and name, the same after a re-creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1224))]
+    pub external_id: Option<String>,
     /// Policies to paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
@@ -257,6 +272,7 @@ impl Default for DestinationStatus {
             conditions: Vec::new(),
             effective: None,
             identity: None,
+            external_id: None,
             grant: None,
             capabilities: None,
             last_verified_time: None,
@@ -301,7 +317,7 @@ pub struct Identity {
     /// Our account.
     #[schemars(length(max = 12))]
     pub account: String,
-    /// Our principal, as the customer's bucket policy names it.
+    /// Our principal, as the customer's policies name it.
     #[schemars(length(max = 2048))]
     pub arn: String,
 }
@@ -310,11 +326,15 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
-    /// The customer's bucket policy, as JSON (CrossAccount).
+    /// The customer's bucket policy, as JSON (CrossAccount, AssumeRole).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub bucket_policy: Option<String>,
-    /// What the identity that signs needs of its own account, as JSON: our role's in CrossAccount, the user's behind the shared key in AccessKey.
+    /// The trust policy of the customer's role, as JSON (AssumeRole).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub trust_policy: Option<String>,
+    /// What the identity that signs needs of its own account, as JSON: our role's in CrossAccount and AssumeRole, the user's behind the shared key in AccessKey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub identity_policy: Option<String>,

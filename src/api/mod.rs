@@ -8,6 +8,7 @@
     reason = "kube's schema derive repeats each public struct in a scope of its own"
 )]
 
+mod assume_role;
 mod condition;
 mod crd;
 mod delivery;
@@ -18,6 +19,7 @@ mod quantity;
 mod reason;
 mod rules;
 
+pub use assume_role::AssumeRoleSpec;
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{

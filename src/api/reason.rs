@@ -60,6 +60,10 @@ reasons! {
         RegionMismatch,
         /// The bucket's KMS key refuses us.
         KmsAccessDenied,
+        /// The customer's role can't be assumed by us.
+        RoleNotAssumable,
+        /// The customer's role lets us in without the external ID.
+        TrustTooOpen,
         /// The bucket refuses the ACL that is sent.
         AclNotAllowed,
         /// Our clock or the store's is wrong.
@@ -68,6 +72,8 @@ reasons! {
         EndpointNotAllowed,
         /// The operator's configuration doesn't give this namespace the bucket, owner and prefix.
         BucketNotAllowed,
+        /// The operator's configuration doesn't give this namespace the role.
+        RoleNotAllowed,
         /// The store refuses the checksum that we send.
         ChecksumUnsupported,
         /// No connection to the store.

@@ -100,7 +100,7 @@ fn place(name: &str, destination: &OutboundDestination) -> String {
             "the customer attaches this to the IAM user whose access key the Secret holds"
                 .to_owned()
         }
-        (_, PermissionMode::CrossAccount) => {
+        (_, PermissionMode::CrossAccount | PermissionMode::AssumeRole) => {
             "we attach this to our own role; across accounts AWS asks for both sides".to_owned()
         }
     }

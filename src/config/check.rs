@@ -110,6 +110,14 @@ fn check_identity(identity: &IdentityConfig) -> Result<(), ConfigError> {
 }
 
 fn tenancy(config: &Config) -> Result<(), ConfigError> {
+    for role in config.tenancy.iter().flat_map(|rule| &rule.roles) {
+        if !role.starts_with("arn:") || !role.contains(":role/") {
+            return Err(refused(
+                "tenancy[].roles",
+                format!("{role:?}: it lists roles such as arn:aws:iam::111122223333:role/*"),
+            ));
+        }
+    }
     let buckets = config
         .tenancy
         .iter()
@@ -182,6 +190,10 @@ mod tests {
             ("endpoints: {s3: 's3.example'}".to_owned(), "endpoints.s3"),
             (rule("owners: ['1']"), "owners"),
             (rule("owners: [], prefixes: [a]"), "prefixes"),
+            (
+                "tenancy: [{namespaces: [n], roles: ['*']}]".to_owned(),
+                "tenancy[].roles",
+            ),
             ("volume: {root: exports}".to_owned(), "volume.root"),
             (
                 "watch: {namespaces: [Bad/Name]}".to_owned(),

@@ -46,9 +46,9 @@ pub enum ConfigError {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// Part of tokens; never changed.
+    /// Part of tokens and external IDs; never changed.
     pub cluster_id: String,
-    /// Who we are to customers; needed by CrossAccount destinations.
+    /// Who we are to customers; needed by CrossAccount and AssumeRole destinations.
     #[serde(default)]
     pub identity: Option<IdentityConfig>,
     /// Where `source.volume` reads.
@@ -111,7 +111,7 @@ pub struct TenancyRule {
     /// Buckets that CrossAccount destinations may name.
     #[serde(default)]
     pub cross_account_buckets: Vec<BucketRule>,
-    /// Roles that destinations may name (ARNs or globs).
+    /// Roles that AssumeRole destinations may name (ARNs or globs).
     #[serde(default)]
     pub roles: Vec<String>,
     /// Our own buckets that deliveries may read.
@@ -257,16 +257,8 @@ impl Config {
 
     /// Keys that give what a later version's objects ask for: said at start, so that nobody takes them for at work.
     pub fn unused(&self) -> impl Iterator<Item = &'static str> {
-        let roles = self.tenancy.iter().any(|rule| !rule.roles.is_empty());
         let sources = self.tenancy.iter().any(|rule| !rule.sources.is_empty());
-        let sts = self.endpoints.sts.is_some();
-        let keys = [
-            ("tenancy[].roles", roles),
-            ("tenancy[].sources", sources),
-            ("endpoints.sts", sts),
-        ];
-        keys.into_iter()
-            .filter_map(|(key, is_set)| is_set.then_some(key))
+        sources.then_some("tenancy[].sources").into_iter()
     }
 
     /// Bytes of part buffers over all deliveries.
@@ -309,12 +301,9 @@ mod tests {
 
     #[test]
     fn what_nothing_can_use_yet_is_named() {
-        let text = "{clusterId: a, tenancy: [{namespaces: [n], roles: [r]}], endpoints: {sts: 'https://sts.example'}}";
+        let text = "{clusterId: a, tenancy: [{namespaces: [n], sources: [{bucket: b}]}]}";
         let config: Config = yaml::read(text).unwrap();
-        assert_eq!(
-            config.unused().collect::<Vec<_>>(),
-            ["tenancy[].roles", "endpoints.sts"]
-        );
+        assert_eq!(config.unused().collect::<Vec<_>>(), ["tenancy[].sources"]);
         assert_eq!(
             yaml::read::<Config>("clusterId: a")
                 .unwrap()

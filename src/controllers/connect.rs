@@ -5,9 +5,12 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use super::context::Context;
-use super::{tenancy, trust};
+use super::{ca_bundle, tenancy};
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
-use crate::store::{AccessKey, AccessKeyInvalid, Bucket, Target};
+use crate::store::{
+    AccessKey, AccessKeyInvalid, AwsTarget, Bucket, ExternalId, OwnIdentity, RoleArnInvalid,
+    RoleRequest, SessionName, Target,
+};
 
 /// A bucket and the version of the Secret whose key it signs with.
 #[derive(Clone, Debug)]
@@ -48,13 +51,13 @@ impl NoConnection {
     }
 }
 
-/// Connects to `target` as `spec` says, for `namespace`.
+/// Connects to `target` as the destination `namespace`/`name` says in its `spec`.
 ///
 /// # Errors
 /// When the configuration doesn't allow it, or the credentials aren't there or can't be.
 pub(crate) async fn connect(
     context: &Context,
-    namespace: &str,
+    (namespace, name): (&str, &str),
     spec: &OutboundDestinationSpec,
     target: Target,
 ) -> Result<Connection, NoConnection> {
@@ -65,13 +68,13 @@ pub(crate) async fn connect(
     })?;
     match spec.permission_mode {
         PermissionMode::AccessKey => {
-            let name = spec
+            let secret = spec
                 .access_key
                 .as_ref()
                 .map(|key| key.secret_ref.name.as_str())
                 .unwrap_or_default();
-            let (key, secret_version) = access_key(context, namespace, name).await?;
-            let factory = trust::factory(context, namespace, spec)
+            let (key, secret_version) = access_key(context, namespace, secret).await?;
+            let factory = ca_bundle::factory(context, namespace, spec)
                 .await
                 .map_err(|error| error.with_secret_version(secret_version.as_deref()))?;
             let bucket = factory.with_access_key(target, &key);
@@ -80,13 +83,61 @@ pub(crate) async fn connect(
                 secret_version,
             })
         }
-        PermissionMode::CrossAccount => own_identity(context, target),
+        PermissionMode::CrossAccount => {
+            let (identity, target) =
+                own_identity(context, target, DestinationReason::BucketNotAllowed)?;
+            Ok(without_secret(
+                context.factory.with_own_identity(target, identity),
+            ))
+        }
+        PermissionMode::AssumeRole => {
+            let (identity, target) =
+                own_identity(context, target, DestinationReason::RoleNotAllowed)?;
+            let request = role_request(context, namespace, name, spec)?;
+            Ok(without_secret(
+                context.factory.with_role(target, identity, request),
+            ))
+        }
     }
 }
 
-fn own_identity(context: &Context, target: Target) -> Result<Connection, NoConnection> {
+const fn without_secret(bucket: Bucket) -> Connection {
+    Connection {
+        bucket,
+        secret_version: None,
+    }
+}
+
+/// What a session of the destination's role is asked for with.
+fn role_request(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<RoleRequest, NoConnection> {
+    let arn = spec.assume_role.as_ref().map(|role| role.role_arn.as_str());
+    let role = arn.unwrap_or_default().parse();
+    // The schema refuses it, so only an object from before the schema gets here.
+    let role = role.map_err(|error: RoleArnInvalid| NoConnection::Refused {
+        reason: DestinationReason::RoleNotAllowed,
+        message: format!("spec.assumeRole.roleArn: {error}"),
+        secret_version: None,
+    })?;
+    Ok(RoleRequest {
+        role,
+        external_id: ExternalId::issue(&context.config.cluster_id, namespace, name),
+        session_name: SessionName::of(namespace, name),
+    })
+}
+
+/// Our own identity, and the target as what it may sign for.
+fn own_identity(
+    context: &Context,
+    target: Target,
+    reason: DestinationReason,
+) -> Result<(&OwnIdentity, AwsTarget), NoConnection> {
     let refused = |message: String| NoConnection::Refused {
-        reason: DestinationReason::BucketNotAllowed,
+        reason,
         message,
         secret_version: None,
     };
@@ -96,10 +147,7 @@ fn own_identity(context: &Context, target: Target) -> Result<Connection, NoConne
     let target = target
         .try_into()
         .map_err(|error: crate::store::NotOnAws| refused(error.to_string()))?;
-    Ok(Connection {
-        bucket: context.factory.with_own_identity(target, identity),
-        secret_version: None,
-    })
+    Ok((identity, target))
 }
 
 async fn access_key(

@@ -4,6 +4,7 @@
 //! feeds its news back as triggers.
 
 mod buckets;
+mod ca_bundle;
 mod connect;
 mod context;
 mod delivery;
@@ -16,7 +17,6 @@ mod start;
 mod status;
 mod supervisor;
 mod tenancy;
-mod trust;
 mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

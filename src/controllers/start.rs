@@ -22,7 +22,9 @@ use super::error::ReconcileError;
 use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
-use crate::store::{AwsOptions, ClientFactory, Endpoint, NoIdentity, OwnIdentity, RegionInvalid};
+use crate::store::{
+    AwsOptions, ClientFactory, Endpoint, EndpointInvalid, NoIdentity, OwnIdentity, RegionInvalid,
+};
 use crate::transfer::Resources;
 
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
@@ -44,9 +46,14 @@ pub enum StartError {
     /// A value in the configuration can't be.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// `endpoints.s3` can't be.
-    #[error("the configuration's endpoints.s3 is refused: {0}")]
-    Endpoint(#[from] crate::store::EndpointInvalid),
+    /// An override of AWS's own endpoints can't be.
+    #[error("the configuration's {key} is refused: {error}")]
+    Endpoint {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        error: EndpointInvalid,
+    },
     /// `identity.region` can't be.
     #[error("the configuration's identity.region is refused: {0}")]
     Region(#[from] RegionInvalid),
@@ -90,14 +97,16 @@ pub async fn run(
 
 /// What all watches share.
 pub(super) async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
-    let s3 = config
-        .endpoints
-        .s3
-        .as_deref()
-        .map(|url| Endpoint::parse(url, plain_http(&config)))
-        .transpose()?;
+    let parse = |key, url: &Option<String>| {
+        let parsed = url
+            .as_deref()
+            .map(|url| Endpoint::parse(url, plain_http(&config)))
+            .transpose();
+        parsed.map_err(|error| StartError::Endpoint { key, error })
+    };
     let options = AwsOptions {
-        s3,
+        s3: parse("endpoints.s3", &config.endpoints.s3)?,
+        sts: parse("endpoints.sts", &config.endpoints.sts)?,
         use_fips: config.endpoints.use_fips,
         use_dual_stack: config.endpoints.use_dual_stack,
     };
@@ -105,7 +114,7 @@ pub(super) async fn share(config: Config, client: Client) -> Result<Shared, Star
         Some(identity) => match OwnIdentity::load(&identity.region.parse()?).await {
             Ok(identity) => Some(identity),
             Err(error @ NoIdentity) => {
-                tracing::warn!(%error, "CrossAccount destinations can't be written to");
+                tracing::warn!(%error, "CrossAccount and AssumeRole destinations can't be written to");
                 None
             }
         },
@@ -196,7 +205,9 @@ async fn until_landed<T>(
 async fn land(context: &Context) {
     let runs = context.runs.shut_down(SHUTDOWN_GRACE);
     let cleanups = context.cleanups.shut_down(SHUTDOWN_GRACE);
-    future::join3(runs, cleanups, context.proofs.shut_down(SHUTDOWN_GRACE)).await;
+    let proofs = context.proofs.shut_down(SHUTDOWN_GRACE);
+    tracing::info!("no part begins any more; those in flight may land");
+    future::join3(runs, cleanups, proofs).await;
 }
 
 /// Runs a controller to its graceful end.

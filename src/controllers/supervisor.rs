@@ -36,14 +36,15 @@ pub(crate) struct Handle<S> {
     pub(crate) stop: CancellationToken,
 }
 
-struct Task<S, O> {
+struct Task<R, S, O> {
+    object: R,
     state: watch::Receiver<S>,
     stop: CancellationToken,
     outcome: std::sync::Arc<Mutex<Option<O>>>,
     join: JoinHandle<()>,
 }
 
-impl<S, O> Task<S, O> {
+impl<R, S, O> Task<R, S, O> {
     /// Whether it ended without an outcome: it panicked, or was ended where it stood.
     fn is_lost(&self) -> bool {
         self.join.is_finished()
@@ -55,7 +56,7 @@ impl<S, O> Task<S, O> {
     }
 }
 
-impl<S, O> Drop for Task<S, O> {
+impl<R, S, O> Drop for Task<R, S, O> {
     fn drop(&mut self) {
         self.stop.cancel();
         self.join.abort();
@@ -63,15 +64,15 @@ impl<S, O> Drop for Task<S, O> {
 }
 
 /// Tasks by the uids of the objects that they work for.
-struct Tasks<S, O> {
-    by_uid: HashMap<String, Task<S, O>>,
+struct Tasks<R, S, O> {
+    by_uid: HashMap<String, Task<R, S, O>>,
     /// Nothing starts any more: the process ends.
     closed: bool,
 }
 
 /// The running tasks of one kind, by the uid of the object that each works for.
 pub(crate) struct Supervisor<R, S, O> {
-    tasks: Mutex<Tasks<S, O>>,
+    tasks: Mutex<Tasks<R, S, O>>,
     trigger: UnboundedSender<R>,
 }
 
@@ -119,11 +120,12 @@ where
             state.clone(),
             outcome.clone(),
             self.trigger.clone(),
-            object,
+            object.clone(),
         ));
         tasks.by_uid.insert(
             uid.to_owned(),
             Task {
+                object,
                 state,
                 stop,
                 outcome,
@@ -177,7 +179,8 @@ where
         }
     }
 
-    /// Asks the task for `uid` to stop; its end comes as a trigger. What doesn't stop in time is ended.
+    /// Asks the task for `uid` to stop; its end comes as a trigger. What doesn't stop in time is ended, and that comes
+    /// as a trigger too.
     pub(crate) fn stop(&self, uid: &str) {
         let tasks = self.tasks();
         let Some(task) = tasks.by_uid.get(uid) else {
@@ -188,9 +191,17 @@ where
         }
         task.stop.cancel();
         let abort = task.join.abort_handle();
+        let (trigger, object) = (self.trigger.clone(), task.object.clone());
         tokio::spawn(async move {
             tokio::time::sleep(STOP_GRACE).await;
+            if abort.is_finished() {
+                return;
+            }
             abort.abort();
+            while !abort.is_finished() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(trigger.unbounded_send(object));
         });
     }
 
@@ -210,29 +221,31 @@ where
         self.tasks().by_uid.retain(|uid, _| is_known(uid));
     }
 
-    /// Stops all tasks and waits for their ends, at most `grace`. None starts after.
-    pub(crate) async fn shut_down(&self, grace: Duration) {
+    /// Stops all tasks, at once; what it returns waits for their ends, at most `grace`. None starts after.
+    pub(crate) fn shut_down(&self, grace: Duration) -> impl Future<Output = ()> + use<R, S, O> {
         let tasks: Vec<_> = {
             let mut tasks = self.tasks();
             tasks.closed = true;
             tasks.by_uid.drain().map(|(_, task)| task).collect()
         };
         tasks.iter().for_each(|task| task.stop.cancel());
-        let ends = async {
+        let ends = async move {
             for mut task in tasks {
                 // A task that panicked has ended too; the panic itself was printed where it happened.
                 drop((&mut task.join).await);
             }
         };
-        if tokio::time::timeout(grace, ends).await.is_err() {
-            tracing::warn!(
-                ?grace,
-                "some work did not stop in time and is ended where it stands"
-            );
+        async move {
+            if tokio::time::timeout(grace, ends).await.is_err() {
+                tracing::warn!(
+                    ?grace,
+                    "some work did not stop in time and is ended where it stands"
+                );
+            }
         }
     }
 
-    fn tasks(&self) -> MutexGuard<'_, Tasks<S, O>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks<R, S, O>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

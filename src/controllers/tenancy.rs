@@ -1,8 +1,8 @@
 //! Which namespace may reach what: the configuration's rules as an ordered chain of pure checks.
 
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
-use crate::config::{BucketRule, Config};
-use crate::store::{Endpoint, PlainHttp};
+use crate::config::{BucketRule, Config, TenancyRule};
+use crate::store::{Endpoint, Partition, PlainHttp, RoleArn};
 
 /// Why a destination may not be reached from its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,13 +14,15 @@ pub(crate) struct Denied {
 type Check = fn(&Config, &str, &OutboundDestinationSpec) -> Result<(), Denied>;
 
 /// The chain; the first refusal counts.
-const CHECKS: [Check; 3] = [
+const CHECKS: [Check; 4] = [
     // A store of the tenant's choosing would see signed requests and could be anything inside the network.
     endpoint_is_listed,
     // Our identity is who customers trust: without one there is nothing to sign with.
     identity_is_configured,
     // Whoever may create a destination spends that trust, so the bucket must be given to the namespace.
     bucket_is_given,
+    // A role bounds what we reach by itself, so its bucket isn't asked for; but whose role it is must be given.
+    role_is_given,
 ];
 
 /// Whether destinations in `namespace` may reach what `spec` names.
@@ -86,16 +88,68 @@ fn identity_is_configured(
     _: &str,
     spec: &OutboundDestinationSpec,
 ) -> Result<(), Denied> {
-    if spec.permission_mode != PermissionMode::CrossAccount || config.identity.is_some() {
+    let (mode, reason) = match spec.permission_mode {
+        PermissionMode::AccessKey => return Ok(()),
+        PermissionMode::CrossAccount => ("CrossAccount", DestinationReason::BucketNotAllowed),
+        PermissionMode::AssumeRole => ("AssumeRole", DestinationReason::RoleNotAllowed),
+    };
+    if config.identity.is_some() {
         return Ok(());
     }
-    let message = "the operator has no identity of its own, which CrossAccount signs with; its administrator must set \
-                   identity in the configuration"
-        .to_owned();
-    Err(Denied {
-        reason: DestinationReason::BucketNotAllowed,
-        message,
-    })
+    let message = format!(
+        "the operator has no identity of its own, which {mode} signs with; its administrator must set identity in \
+         the configuration"
+    );
+    Err(Denied { reason, message })
+}
+
+fn role_is_given(
+    config: &Config,
+    namespace: &str,
+    spec: &OutboundDestinationSpec,
+) -> Result<(), Denied> {
+    let Some(role) = &spec.assume_role else {
+        return Ok(());
+    };
+    let arn = &role.role_arn;
+    let deny = |message: String| {
+        Err(Denied {
+            reason: DestinationReason::RoleNotAllowed,
+            message,
+        })
+    };
+    // A glob says nothing of what no role's ARN can be.
+    let role: RoleArn = match arn.parse() {
+        Ok(role) => role,
+        Err(error) => return deny(format!("assumeRole.roleArn {arn:?}: {error}")),
+    };
+    let mut rules = rules_for(config, namespace).flat_map(|rule| &rule.roles);
+    if !rules.any(|glob| matches(glob, role.as_str())) {
+        return deny(format!(
+            "namespace {namespace} may not assume {role}; the operator's administrator must add it under \
+             tenancy[].roles"
+        ));
+    }
+    let ours = config
+        .identity
+        .as_ref()
+        .and_then(|identity| Partition::of_arn(&identity.principal_arn));
+    if ours != Some(role.partition()) {
+        return deny(format!(
+            "{role} is in partition {}, and our own identity is not: no role can be assumed across partitions; the \
+             customer must make a role, and the operator have an identity, in one partition",
+            role.partition()
+        ));
+    }
+    Ok(())
+}
+
+/// The rules for destinations in `namespace`.
+fn rules_for<'a>(config: &'a Config, namespace: &'a str) -> impl Iterator<Item = &'a TenancyRule> {
+    config
+        .tenancy
+        .iter()
+        .filter(move |rule| rule.namespaces.iter().any(|glob| matches(glob, namespace)))
 }
 
 fn bucket_is_given(
@@ -106,12 +160,7 @@ fn bucket_is_given(
     if spec.permission_mode != PermissionMode::CrossAccount {
         return Ok(());
     }
-    let rules = config
-        .tenancy
-        .iter()
-        .filter(|rule| rule.namespaces.iter().any(|glob| matches(glob, namespace)));
-    if rules
-        .into_iter()
+    if rules_for(config, namespace)
         .flat_map(|rule| &rule.cross_account_buckets)
         .any(|rule| gives(rule, spec))
     {
@@ -190,6 +239,7 @@ mod tests {
             tenancy:
               - namespaces: [marketing, "team-*"]
                 crossAccountBuckets: [{bucket: acme-inbound, owners: ["111111111111"], prefixes: ["audience/"]}]
+                roles: ["arn:aws:iam::111122223333:role/feeds/*", "arn:aws-cn:iam::111122223333:role/drop"]
             endpoints: {allow: ["https://s3.example:9000"]}
             "#,
         )
@@ -252,6 +302,56 @@ mod tests {
         config.tenancy[0].cross_account_buckets[0].prefixes.clear();
         let spec = cross_account("acme-inbound", "111111111111", "");
         assert!(check(&config, "marketing", &spec).is_err());
+    }
+
+    fn assume_role(arn: &str) -> OutboundDestinationSpec {
+        yaml::read(&format!(
+            "{{bucket: b-1, permissionMode: AssumeRole, assumeRole: {{roleArn: '{arn}'}}}}"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_namespace_assumes_only_roles_that_it_was_given() {
+        let given = assume_role("arn:aws:iam::111122223333:role/feeds/eu/drop");
+        assert_eq!(check(&config(), "marketing", &given), Ok(()));
+        assert_eq!(check(&config(), "team-a", &given), Ok(()));
+        let nobody = Config {
+            identity: None,
+            ..config()
+        };
+        for (config, namespace, spec, word) in [
+            (config(), "finance", &given, "tenancy[].roles"),
+            (nobody, "marketing", &given, "no identity of its own"),
+            (
+                config(),
+                "marketing",
+                &assume_role("arn:aws:iam::111122223333:role/drop"),
+                "tenancy[].roles",
+            ),
+            (
+                config(),
+                "marketing",
+                &assume_role("arn:aws:iam::999922223333:role/feeds/drop"),
+                "tenancy[].roles",
+            ),
+            (
+                config(),
+                "marketing",
+                &assume_role("arn:aws:iam::111122223333:role/feeds/*"),
+                "roleArn",
+            ),
+            (
+                config(),
+                "marketing",
+                &assume_role("arn:aws-cn:iam::111122223333:role/drop"),
+                "partition aws-cn",
+            ),
+        ] {
+            let denied = check(&config, namespace, spec).unwrap_err();
+            assert_eq!(denied.reason, DestinationReason::RoleNotAllowed, "{spec:?}");
+            assert!(denied.message.contains(word), "{}", denied.message);
+        }
     }
 
     #[test]

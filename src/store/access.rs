@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::bucket::Bucket;
+use super::caller::Caller;
 use super::capabilities::{Capabilities, Dialect, PartChecksum};
 use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
@@ -14,18 +15,6 @@ use super::refusal::{Refusal, may_be_the_checksum};
 use super::target::{Acl, Target};
 use super::types::{ObjectMetadata, PartBody, UploadId};
 use crate::plan::{Md5Digest, ObjectKey, PartNumber};
-
-/// Who signs, as the customer knows us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// The customer's own user, whose access key we were given.
-    AccessKey,
-    /// Our own identity, by the principal that the grant names.
-    Own {
-        /// The configuration's `principalArn`.
-        principal_arn: String,
-    },
-}
 
 /// Where the target's region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

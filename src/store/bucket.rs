@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::ProvideErrorMetadata;
@@ -13,8 +14,10 @@ use aws_smithy_runtime_api::client::result::SdkError;
 
 use super::capabilities::Capabilities;
 use super::endpoint::Endpoint;
-use super::error::StoreError;
+use super::error::{ErrorClass, StoreError};
 use super::names::Region;
+use super::role::RoleRequest;
+use super::session::RoleSession;
 use super::target::{Acl, Target};
 use super::watch::{self, Overdue, Patience};
 
@@ -26,6 +29,8 @@ pub struct Bucket {
     pub(super) transport: Transport,
     pub(super) patience: Patience,
     pub(super) capabilities: Capabilities,
+    /// Where a customer's role signs.
+    pub(super) session: Option<Arc<RoleSession>>,
 }
 
 /// What protects a body on its way, which decides whether its bytes are hashed into the signature.
@@ -59,7 +64,22 @@ impl Bucket {
             target: Arc::new(target),
             transport,
             patience: Patience::default(),
+            session: None,
         }
+    }
+
+    /// The same bucket, whose client signs with that session.
+    pub(super) fn with_session(self, session: Arc<RoleSession>) -> Self {
+        Self {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    /// What the session of the customer's role is asked for with, where one signs.
+    #[must_use]
+    pub fn role_request(&self) -> Option<&RoleRequest> {
+        self.session.as_deref().map(RoleSession::request)
     }
 
     /// What its store can do, as far as is known.
@@ -96,7 +116,7 @@ impl Bucket {
         Self {
             client,
             target,
-            ..*self
+            ..self.clone()
         }
     }
 
@@ -107,9 +127,8 @@ impl Bucket {
             ..Target::clone(&self.target)
         });
         Self {
-            client: self.client.clone(),
             target,
-            ..*self
+            ..self.clone()
         }
     }
 
@@ -122,7 +141,37 @@ impl Bucket {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        understood(action, watch::within(self.patience.answer, call).await)
+        let begun = Instant::now();
+        let answer = watch::within(self.patience.answer, call).await;
+        self.understood(begun, action, answer)
+    }
+
+    /// What came of a call that began at `begun`: the answer, the store's refusal, or silence. Where the store says
+    /// that the role's session is over, the next call gets another, so that trying again may succeed.
+    pub(super) fn understood<T, E>(
+        &self,
+        begun: Instant,
+        action: &'static str,
+        answer: Result<Result<T, SdkError<E, HttpResponse>>, Overdue>,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let error = match answer {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => StoreError::from_sdk(action, &error),
+            Err(Overdue(limit)) => StoreError::overdue(action, limit),
+        };
+        match &self.session {
+            Some(session) if error.ends_a_session() => {
+                session.is_over(begun);
+                Err(StoreError {
+                    class: ErrorClass::Transient,
+                    ..error
+                })
+            }
+            _ => Err(error),
+        }
     }
 
     pub(super) fn owner(&self) -> Option<String> {
@@ -151,20 +200,5 @@ impl fmt::Debug for Bucket {
         f.debug_struct("Bucket")
             .field("target", &self.target)
             .finish_non_exhaustive()
-    }
-}
-
-/// What came of a call: the answer, the store's refusal, or silence.
-pub(super) fn understood<T, E>(
-    action: &'static str,
-    answer: Result<Result<T, SdkError<E, HttpResponse>>, Overdue>,
-) -> Result<T, StoreError>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    match answer {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(StoreError::from_sdk(action, &error)),
-        Err(Overdue(limit)) => Err(StoreError::overdue(action, limit)),
     }
 }

@@ -1,11 +1,13 @@
 //! Every S3 call that delivering makes, with our headers.
 
+use std::time::Instant;
+
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
 };
 
 use super::body::into_stream;
-use super::bucket::{Bucket, Transport, understood};
+use super::bucket::{Bucket, Transport};
 use super::capabilities::{Dialect, PartChecksum};
 use super::error::StoreError;
 use super::types::{
@@ -24,14 +26,14 @@ const NOTHING_THERE: &str = "*";
 /// Sends a call that carries a body, signed as the transport asks and watched while it moves.
 macro_rules! send_body {
     ($bucket:expr, $action:literal, $call:expr) => {{
-        let progress = Progress::start();
+        let (progress, begun) = (Progress::start(), Instant::now());
         let call = $call.customize().interceptor(WatchBody(progress.clone()));
         let call = match $bucket.transport {
             Transport::Tls => call.disable_payload_signing(),
             Transport::Plain => call,
         };
         let answer = watch::while_moving($bucket.patience.idle, progress, call.send()).await;
-        understood($action, answer)
+        $bucket.understood(begun, $action, answer)
     }};
 }
 
@@ -196,8 +198,9 @@ impl Bucket {
             .set_checksum_type(whole.as_ref().map(|_| ChecksumType::FullObject))
             .set_checksum_crc64_nvme(whole)
             .mpu_object_size(i64::try_from(bytes).unwrap_or(i64::MAX));
+        let begun = Instant::now();
         let answer = watch::within(self.patience.complete, call.send()).await;
-        let answer = understood("CompleteMultipartUpload", answer)?;
+        let answer = self.understood(begun, "CompleteMultipartUpload", answer)?;
         Ok(CompletedUpload {
             crc64: whole_checksum(answer.checksum_crc64_nvme),
             version_id: answer.version_id,

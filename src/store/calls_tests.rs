@@ -484,6 +484,7 @@ async fn requests_go_where_the_target_says() {
     };
     let plain = ClientFactory::new(AwsOptions::default());
     let special = ClientFactory::new(AwsOptions {
+        sts: None,
         s3: None,
         use_fips: true,
         use_dual_stack: true,

@@ -161,6 +161,8 @@ fn flaw(text: &str) -> Option<Flaw> {
 pub struct OwnIdentity {
     pub(super) provider: SharedCredentialsProvider,
     pub(super) cache: SharedIdentityCache,
+    /// Whose STS is asked for sessions.
+    pub(super) region: Region,
 }
 
 /// The SDK was built without a source of credentials.
@@ -178,16 +180,19 @@ impl OwnIdentity {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::new(region.as_str().to_owned()))
             .app_name(app_name())
+            // Ours knows the proxies of the environment.
+            .http_client(super::client::http_client(None))
             .load()
             .await;
         config
             .credentials_provider()
-            .map(Self::new)
+            .map(|provider| Self::new(provider, region.clone()))
             .ok_or(NoIdentity)
     }
 
-    fn new(provider: SharedCredentialsProvider) -> Self {
+    fn new(provider: SharedCredentialsProvider, region: Region) -> Self {
         Self {
+            region,
             provider,
             cache: IdentityCache::lazy().build().into_shared(),
         }
@@ -196,7 +201,7 @@ impl OwnIdentity {
     /// An identity with a fixed key, in place of the environment's.
     #[cfg(test)]
     pub(super) fn fixed(key: &AccessKey) -> Self {
-        Self::new(key.provider())
+        Self::new(key.provider(), Region::us_east_1())
     }
 }
 

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 
 use super::names::Region;
 use super::refusal::{Refusal, redacted, refusal_of, region_hint};
+use super::session;
 
 /// What the next step after an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,17 @@ impl StoreError {
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         refusal_of(self)
+    }
+
+    /// Whether the store says that the credentials are over which were good when they were made. An answer to HEAD
+    /// has no body, so a bare 400 may be that.
+    pub(super) fn ends_a_session(&self) -> bool {
+        let said = matches!(
+            self.code.as_str(),
+            "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired"
+        );
+        said && self.action != session::ACTION
+            || self.action == "HeadObject" && self.status == Some(400)
     }
 
     /// Nothing came, or nothing moved, for `limit`.
@@ -186,6 +198,10 @@ impl StoreError {
         let Some(error) = failure.as_connector_error() else {
             return Self::unanswered(action, code::CONNECTION_LOST, "", ErrorClass::Ambiguous);
         };
+        // A session that the request was to be signed with: the request itself was never sent.
+        if let Some(session) = chain(error).find_map(|e| e.downcast_ref::<Self>()) {
+            return session.clone();
+        }
         let message = innermost(error);
         let (code, class) = if chain(error).any(|e| e.is::<CredentialsError>()) {
             (code::NO_CREDENTIALS, ErrorClass::Transient)

@@ -1,11 +1,13 @@
 //! What a failed proof says: what was tried, what came back, who must do what. Pure; the same cause
 //! gives the same text, so that a condition doesn't change from proof to proof.
 
-use super::access::{Caller, REHEARSAL_NAME};
+use super::access::REHEARSAL_NAME;
+use super::caller::Caller;
 use super::error::StoreError;
 use super::grant::GrantRequest;
 use super::refusal::Refusal;
 use super::target::{ReadBack, Target};
+use super::trust;
 
 /// What a message is made from.
 pub(super) struct Case<'a> {
@@ -51,6 +53,12 @@ impl Case<'_> {
                  policy (status.grant.bucketPolicy), and our own role must have the same rights \
                  (status.grant.identityPolicy)."
             ),
+            Caller::Role { request, .. } => format!(
+                "The customer must allow {actions} on {resource} for {}: in the bucket's policy \
+                 (status.grant.bucketPolicy), or by the same statement without its Principal in the role's own \
+                 permissions; where role and bucket are of different accounts, in both.",
+                request.role
+            ),
         }
     }
 
@@ -65,6 +73,7 @@ impl Case<'_> {
         match self.caller {
             Caller::AccessKey => "the customer's access key",
             Caller::Own { .. } => "our own identity",
+            Caller::Role { .. } => "the session of the customer's role",
         }
     }
 }
@@ -181,6 +190,7 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
              the bucket's key to whoever signs, in the key's policy."
                 .to_owned()
         }
+        Refusal::RoleNotAssumable => return not_assumable(case),
         Refusal::AclNotAllowed if case.error.is("AccessDenied") => format!(
             "The same without the ACL bucket-owner-full-control is taken: either the destination's \
              acl must be None, or this right is missing. {}",
@@ -205,6 +215,17 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
         }
     };
     format!("{} {remedy}", case.tried())
+}
+
+/// The role let us in a moment ago, and doesn't any more.
+fn not_assumable(case: &Case<'_>) -> String {
+    match case.caller {
+        Caller::Role {
+            request,
+            principal_arn,
+        } => trust::refused(case.error, request, principal_arn),
+        Caller::AccessKey | Caller::Own { .. } => case.tried(),
+    }
 }
 
 #[cfg(test)]

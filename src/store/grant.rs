@@ -3,6 +3,7 @@
 //! | mode | the customer's bucket | who signs |
 //! |---|---|---|
 //! | CrossAccount | [`bucket_policy`], which names our principal | our role needs [`identity_policy`] |
+//! | AssumeRole | [`bucket_policy`], which names the customer's role; and [`trust_policy`] on that role | our role needs [`assume_policy`] |
 //! | AccessKey | nothing: the key's user is the customer's own | their user needs [`identity_policy`] |
 //!
 //! Across accounts AWS wants both: the bucket's owner allows us, and our account allows our role.
@@ -10,6 +11,7 @@
 use serde::Serialize;
 
 use super::names::{BucketName, Partition};
+use super::role::{ExternalId, RoleArn};
 use super::target::{Acl, ReadBack, Target};
 use crate::plan::KeyPrefix;
 
@@ -92,7 +94,22 @@ struct Statement<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     principal: Option<Principal<'a>>,
     action: Vec<&'static str>,
-    resource: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Condition<'a> {
+    string_equals: ExternalIdEquals<'a>,
+}
+
+#[derive(Serialize)]
+struct ExternalIdEquals<'a> {
+    #[serde(rename = "sts:ExternalId")]
+    external_id: &'a str,
 }
 
 #[derive(Serialize)]
@@ -101,8 +118,8 @@ struct Principal<'a> {
     aws: &'a str,
 }
 
-/// The bucket policy that lets `principal` (our principalArn, word for word) deliver: JSON to paste
-/// into the bucket's policy, or to add to what is there by its one statement.
+/// The bucket policy that lets `principal` (our principalArn, word for word, or the customer's role) deliver: JSON to
+/// paste into the bucket's policy, or to add to what is there by its one statement.
 #[must_use]
 pub fn bucket_policy(request: &GrantRequest<'_>, principal: &str) -> String {
     policy(
@@ -119,23 +136,59 @@ pub fn identity_policy(request: &GrantRequest<'_>) -> String {
     policy(request, "OutboundDeliveryIdentity", None)
 }
 
-#[allow(
-    clippy::expect_used,
-    reason = "strings and lists of strings always serialise"
-)]
+/// The trust policy of the customer's role: `principal` (our principalArn, word for word) may assume it, and only
+/// with the external ID.
+#[must_use]
+pub fn trust_policy(principal: &str, external_id: &ExternalId) -> String {
+    json(Statement {
+        sid: "OutboundTrust",
+        effect: "Allow",
+        principal: Some(Principal { aws: principal }),
+        action: vec![ASSUME_ROLE],
+        resource: None,
+        condition: Some(Condition {
+            string_equals: ExternalIdEquals {
+                external_id: external_id.as_str(),
+            },
+        }),
+    })
+}
+
+/// What our own role needs in AssumeRole mode: to assume exactly that role, and nothing else.
+#[must_use]
+pub fn assume_policy(role: &RoleArn) -> String {
+    json(Statement {
+        sid: "OutboundAssumeRole",
+        effect: "Allow",
+        principal: None,
+        action: vec![ASSUME_ROLE],
+        resource: Some(role.as_str().to_owned()),
+        condition: None,
+    })
+}
+
+const ASSUME_ROLE: &str = "sts:AssumeRole";
+
 fn policy(
     request: &GrantRequest<'_>,
     sid: &'static str,
     principal: Option<Principal<'_>>,
 ) -> String {
-    let (action, resource) = (request.actions(), request.resource());
-    let statement = Statement {
+    json(Statement {
         sid,
         effect: "Allow",
         principal,
-        action,
-        resource,
-    };
+        action: request.actions(),
+        resource: Some(request.resource()),
+        condition: None,
+    })
+}
+
+#[allow(
+    clippy::expect_used,
+    reason = "strings and lists of strings always serialise"
+)]
+fn json(statement: Statement<'_>) -> String {
     let policy = Policy {
         version: "2012-10-17",
         statement: [statement],
@@ -196,6 +249,55 @@ mod tests {
         "s3:GetObject"
       ],
       "Resource": "arn:aws:s3:::acme-inbound/audience/*"
+    }
+  ]
+}"#
+        );
+    }
+
+    #[test]
+    fn the_trust_policy_to_paste_word_for_word() {
+        let external_id = ExternalId::issue("prod-eu", "marketing", "acme");
+        let expected = format!(
+            r#"{{
+  "Version": "2012-10-17",
+  "Statement": [
+    {{
+      "Sid": "OutboundTrust",
+      "Effect": "Allow",
+      "Principal": {{
+        "AWS": "arn:aws:iam::999988887777:role/outbound"
+      }},
+      "Action": [
+        "sts:AssumeRole"
+      ],
+      "Condition": {{
+        "StringEquals": {{
+          "sts:ExternalId": "{external_id}"
+        }}
+      }}
+    }}
+  ]
+}}"#
+        );
+        assert_eq!(trust_policy(OURS, &external_id), expected);
+    }
+
+    #[test]
+    fn our_own_role_may_assume_the_one_role_and_nothing_else() {
+        let role = "arn:aws-cn:iam::111122223333:role/feeds/drop";
+        assert_eq!(
+            assume_policy(&role.parse().unwrap()),
+            r#"{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "OutboundAssumeRole",
+      "Effect": "Allow",
+      "Action": [
+        "sts:AssumeRole"
+      ],
+      "Resource": "arn:aws-cn:iam::111122223333:role/feeds/drop"
     }
   ]
 }"#

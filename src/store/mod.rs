@@ -3,8 +3,11 @@
 //! Nothing outside this module sees a type of the AWS SDK.
 
 mod access;
+mod answer;
 mod body;
 mod bucket;
+mod ca_bundle;
+mod caller;
 mod calls;
 mod capabilities;
 mod client;
@@ -15,6 +18,8 @@ mod explain;
 mod grant;
 mod names;
 mod refusal;
+mod role;
+mod session;
 mod target;
 #[cfg(test)]
 mod testserver;
@@ -23,20 +28,23 @@ mod types;
 mod uploads;
 mod watch;
 
-pub use access::{Caller, Proof, RegionSource, may_abort, prove};
+pub use access::{Proof, RegionSource, may_abort, prove};
 pub use bucket::Bucket;
+pub use ca_bundle::{CaBundle, CaBundleInvalid};
+pub use caller::Caller;
 pub use capabilities::{Capabilities, ConditionalWrite, Dialect, PartChecksum, crc32c};
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};
 pub use endpoint::{Endpoint, EndpointInvalid, PlainHttp};
 pub use error::{ErrorClass, StoreError, code};
-pub use grant::{GrantRequest, bucket_policy, identity_policy};
+pub use grant::{GrantRequest, assume_policy, bucket_policy, identity_policy, trust_policy};
 pub use names::{
     AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
 };
 pub use refusal::Refusal;
+pub use role::{ExternalId, RoleArn, RoleArnInvalid, RoleRequest, SessionName};
 pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
-pub use trust::{CaBundle, CaBundleInvalid};
+pub use trust::{RoleProof, Trust, prove_role};
 pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };

@@ -178,6 +178,17 @@ impl Partition {
             Self::UsGov => "aws-us-gov",
         }
     }
+
+    /// The partition that an ARN names; `None` for no ARN, or for a partition that we don't know.
+    #[must_use]
+    pub fn of_arn(arn: &str) -> Option<Self> {
+        let mut fields = arn.split(':');
+        let is_arn = fields.next() == Some("arn");
+        let named = fields.next().filter(|_| is_arn)?;
+        [Self::Aws, Self::China, Self::UsGov]
+            .into_iter()
+            .find(|partition| partition.as_str() == named)
+    }
 }
 
 impl fmt::Display for Partition {

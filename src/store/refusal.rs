@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::error::{StoreError, code};
+use super::error::{ErrorClass, StoreError, code};
 use super::names::Region;
+use super::session;
 
 /// Why a destination can't be written to, in the words of its conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +23,8 @@ pub enum Refusal {
     RegionMismatch,
     /// The bucket's KMS key can't be used.
     KmsAccessDenied,
+    /// The customer's role doesn't let us in.
+    RoleNotAssumable,
     /// The ACL that we send isn't taken.
     AclNotAllowed,
     /// Our clock and the store's differ.
@@ -48,6 +51,7 @@ impl Refusal {
             Self::BucketOwnerMismatch => "BucketOwnerMismatch",
             Self::RegionMismatch => "RegionMismatch",
             Self::KmsAccessDenied => "KmsAccessDenied",
+            Self::RoleNotAssumable => "RoleNotAssumable",
             Self::AclNotAllowed => "AclNotAllowed",
             Self::ClockSkew => "ClockSkew",
             Self::ChecksumUnsupported => "ChecksumUnsupported",
@@ -67,7 +71,19 @@ impl fmt::Display for Refusal {
 /// The reason that an error's code, status and message give.
 pub(super) fn refusal_of(error: &StoreError) -> Option<Refusal> {
     let message = error.message.to_ascii_lowercase();
+    if error.action == session::ACTION && error.class == ErrorClass::Terminal {
+        return Some(by_sts(&error.code, &message));
+    }
     by_code(&error.code, &message, error.region.is_some()).or_else(|| by_status(error))
+}
+
+/// STS refuses a role in the words that S3 has for a bucket, and they mean the role.
+fn by_sts(code: &str, message: &str) -> Refusal {
+    match code {
+        "RequestExpired" | "RequestTimeTooSkewed" => Refusal::ClockSkew,
+        "SignatureDoesNotMatch" if message.contains("signature expired") => Refusal::ClockSkew,
+        _ => Refusal::RoleNotAssumable,
+    }
 }
 
 fn by_code(code: &str, message: &str, other_region: bool) -> Option<Refusal> {
@@ -129,12 +145,13 @@ fn by_code(code: &str, message: &str, other_region: bool) -> Option<Refusal> {
 }
 
 fn by_status(error: &StoreError) -> Option<Refusal> {
-    use super::error::ErrorClass;
     let spoken = !error.code.starts_with("Http");
     match error.status? {
         _ if error.class == ErrorClass::Throttled => Some(Refusal::Throttled),
         500.. => Some(Refusal::EndpointUnreachable),
-        301 | 307 => Some(Refusal::RegionMismatch),
+        // S3 says with a code of its own that a bucket is elsewhere for now; other redirects aren't S3's.
+        301 => Some(Refusal::RegionMismatch),
+        300..400 if !spoken => Some(Refusal::EndpointUnreachable),
         401 | 403 => Some(Refusal::AccessDenied),
         // A 404 or 405 without a word of S3's comes from something that isn't an S3.
         400.. if !spoken => Some(Refusal::EndpointUnreachable),
@@ -154,7 +171,7 @@ pub(super) fn may_be_the_checksum(error: &StoreError) -> bool {
         "Http501",
     ];
     match refusal_of(error) {
-        _ if error.class != super::error::ErrorClass::Terminal => false,
+        _ if error.class != ErrorClass::Terminal => false,
         Some(Refusal::ChecksumUnsupported) => true,
         Some(Refusal::EndpointUnreachable) | None => vague.contains(&error.code.as_str()),
         Some(_) => false,
@@ -213,7 +230,6 @@ fn masked(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::ErrorClass;
     use super::*;
 
     fn error(status: u16, code: &str, message: &str) -> StoreError {
@@ -270,6 +286,9 @@ mod tests {
             (400, "kms:KeyNotFound", "", Some(Refusal::KmsAccessDenied)),
             (404, "NoSuchBucket", "", Some(Refusal::BucketNotFound)),
             (301, "PermanentRedirect", "", Some(Refusal::RegionMismatch)),
+            (307, "TemporaryRedirect", "", Some(Refusal::RegionMismatch)),
+            (302, "Http302", "", Some(Refusal::EndpointUnreachable)),
+            (307, "Http307", "", Some(Refusal::EndpointUnreachable)),
             (
                 400,
                 "AuthorizationHeaderMalformed",

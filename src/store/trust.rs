@@ -1,110 +1,184 @@
-//! Whom TLS trusts, where it isn't the system's authorities: a destination's own bundle of certificates.
+//! The proof of a customer's role, both ways: with our external ID it lets us in, without it it must not.
 
-use std::fmt;
+use std::fmt::Write as _;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use sha2::{Digest as _, Sha256};
+use super::bucket::Bucket;
+use super::error::{ErrorClass, StoreError, code};
+use super::refusal::Refusal;
+use super::role::RoleRequest;
+use super::session::{RoleSession, WithoutExternalId};
 
-/// Authorities in PEM, each of which can be trusted: what is in here replaces the system's.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CaBundle {
-    pem: String,
-    /// SHA-256 over the PEM: two equal bundles share connections.
-    hash: [u8; 32],
+/// What the proof of a role found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleProof {
+    /// The role lets us in.
+    Assumed(Trust),
+    /// It doesn't; somebody must act.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What was tried, what came back, who must do what. The same for the same cause.
+        message: String,
+    },
+    /// STS didn't decide: unreachable, throttled, a server's failure.
+    Transient {
+        /// What kept the answer away.
+        refusal: Refusal,
+        /// What was tried and what came back.
+        message: String,
+    },
 }
 
-/// Why a text is no bundle of authorities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CaBundleInvalid {
-    /// No `BEGIN CERTIFICATE`.
-    #[error("holds no PEM certificate (-----BEGIN CERTIFICATE-----)")]
-    Empty,
-    /// A block that can't be decoded.
-    #[error("is not PEM from certificate {0} on")]
-    Pem(usize),
-    /// A certificate that can't be an authority.
-    #[error("holds something else than an X.509 certificate as number {0}")]
-    Certificate(usize),
+/// What the role does with somebody who lacks our external ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// It refuses.
+    Closed,
+    /// It lets in.
+    Open {
+        /// What was tried and who must do what.
+        message: String,
+    },
+    /// STS didn't decide.
+    Unknown {
+        /// What kept the answer away.
+        refusal: Refusal,
+        /// What was tried and what came back.
+        message: String,
+    },
 }
 
-impl CaBundle {
-    /// Takes PEM with one or more certificates. What stands around them is passed over.
-    ///
-    /// # Errors
-    /// When there is none, or one can't be read; certificates count from 1.
-    pub fn parse(pem: &str) -> Result<Self, CaBundleInvalid> {
-        let mut roots = RootCertStore::empty();
-        for (index, certificate) in CertificateDer::pem_slice_iter(pem.as_bytes()).enumerate() {
-            let number = index + 1;
-            let certificate = certificate.map_err(|_| CaBundleInvalid::Pem(number))?;
-            let added = roots.add(certificate);
-            added.map_err(|_| CaBundleInvalid::Certificate(number))?;
+/// Proves that the bucket's role lets `principal_arn` (us) in with our external ID, and refuses without it. `None` for
+/// a bucket that isn't reached by a role. A success renews the bucket's session.
+pub async fn prove_role(bucket: &Bucket, principal_arn: &str) -> Option<RoleProof> {
+    let session = bucket.session.as_deref()?;
+    Some(match session.renew().await {
+        Ok(()) => RoleProof::Assumed(trust(session, principal_arn).await),
+        Err(error) if error.class == ErrorClass::Terminal => RoleProof::Refused {
+            refusal: error.refusal().unwrap_or(Refusal::RoleNotAssumable),
+            message: refused(&error, session.request(), principal_arn),
+        },
+        Err(error) => RoleProof::Transient {
+            refusal: error.refusal().unwrap_or(Refusal::EndpointUnreachable),
+            message: no_answer(&error, session.request()),
+        },
+    })
+}
+
+async fn trust(session: &RoleSession, principal_arn: &str) -> Trust {
+    match session.without_external_id().await {
+        Ok(WithoutExternalId::Refused) => Trust::Closed,
+        Ok(WithoutExternalId::LetIn) => Trust::Open {
+            message: too_open(session.request(), principal_arn),
+        },
+        Err(error) => Trust::Unknown {
+            refusal: error.refusal().unwrap_or(Refusal::EndpointUnreachable),
+            message: no_answer(&error, session.request()),
+        },
+    }
+}
+
+fn tried(error: &StoreError, request: &RoleRequest) -> String {
+    let mut text = format!("AssumeRole of {} ", request.role);
+    // Writing into a String can't fail.
+    let _ = match error.status {
+        Some(status) => write!(text, "was answered {status} {}", error.code),
+        None => write!(text, "got no answer: {}", error.code),
+    };
+    if !error.message.is_empty() {
+        let _ = write!(text, " ({})", without_session(&error.message));
+    }
+    text.push('.');
+    text
+}
+
+/// STS's words with `*` for our own session's name, which is another after each renewal.
+fn without_session(message: &str) -> String {
+    const BEFORE: &str = ":assumed-role/";
+    let Some((before, rest)) = message.split_once(BEFORE) else {
+        return message.to_owned();
+    };
+    let Some((role, rest)) = rest.split_once('/') else {
+        return message.to_owned();
+    };
+    let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+    format!("{before}{BEFORE}{role}/*{}", &rest[end..])
+}
+
+/// STS refused us.
+pub(super) fn refused(error: &StoreError, request: &RoleRequest, principal_arn: &str) -> String {
+    let external_id = &request.external_id;
+    let ours = format!(
+        "the operator's administrator: our own identity must be {principal_arn} and be allowed sts:AssumeRole on \
+         exactly this role (status.grant.identityPolicy), and no service control policy may forbid it"
+    );
+    let tried = tried(error, request);
+    match error.code.as_str() {
+        "AccessDenied" if error.message.contains("identity-based policy") => {
+            format!("{tried} STS names our side. Who must act is {ours}.")
         }
-        if roots.is_empty() {
-            return Err(CaBundleInvalid::Empty);
-        }
-        Ok(Self {
-            pem: pem.to_owned(),
-            hash: Sha256::digest(pem.as_bytes()).into(),
-        })
-    }
-
-    pub(super) fn pem(&self) -> &str {
-        &self.pem
-    }
-
-    pub(super) const fn hash(&self) -> [u8; 32] {
-        self.hash
+        "AccessDenied" => format!(
+            "{tried} STS does not tell a missing role from one that refuses us, so both sides must look. The \
+             customer: the role must exist under exactly this ARN, and its trust policy must allow sts:AssumeRole to \
+             {principal_arn} where sts:ExternalId is {external_id} (status.grant.trustPolicy). And {ours}."
+        ),
+        "RegionDisabledException" => format!(
+            "{tried} STS is switched off in the operator's region: the operator's administrator must activate it or \
+             name another identity.region."
+        ),
+        _ if error.refusal() == Some(Refusal::ClockSkew) => format!(
+            "{tried} The operator's clock and AWS's differ by more than 15 minutes: the operator's must be set."
+        ),
+        _ => format!("{tried} Who must act is {ours}."),
     }
 }
 
-impl fmt::Debug for CaBundle {
-    /// Its size: a bundle is long.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CaBundle({} bytes)", self.pem.len())
-    }
+fn no_answer(error: &StoreError, request: &RoleRequest) -> String {
+    let what = if error.class == ErrorClass::Throttled {
+        "STS asks for fewer requests; this is tried again later."
+    } else if error.is(code::NO_CREDENTIALS) {
+        "The operator has no credentials of its own (IRSA, Pod Identity or environment); its administrator must \
+         provide them."
+    } else {
+        "This is tried again; if it stays, the operator's administrator must look at STS's endpoint and the network \
+         between."
+    };
+    format!("{} {what}", tried(error, request))
+}
+
+fn too_open(request: &RoleRequest, principal_arn: &str) -> String {
+    let RoleRequest {
+        role, external_id, ..
+    } = request;
+    format!(
+        "{role} lets {principal_arn} in without an external ID, so that nothing but our configuration keeps others \
+         whom we deliver for from naming this role. The customer must add the condition StringEquals sts:ExternalId \
+         {external_id} to the role's trust policy (status.grant.trustPolicy)."
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn certificate() -> String {
-        let made = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
-        made.cert.pem()
-    }
-
     #[test]
-    fn a_bundle_is_certificates_and_nothing_that_would_not_be_trusted() {
-        let (one, two) = (certificate(), certificate());
-        let bundle = CaBundle::parse(&format!("# ours\n{one}\n{two}")).unwrap();
-        assert_eq!(
-            bundle,
-            CaBundle::parse(&format!("# ours\n{one}\n{two}")).unwrap()
-        );
-        assert_ne!(bundle, CaBundle::parse(&one).unwrap());
-        let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
-        let no_certificate = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
-        for (text, why) in [
-            (String::new(), CaBundleInvalid::Empty),
-            ("hello".to_owned(), CaBundleInvalid::Empty),
-            (key, CaBundleInvalid::Empty),
+    fn our_own_session_is_left_out() {
+        for (said, kept) in [
             (
-                format!("{one}{no_certificate}"),
-                CaBundleInvalid::Certificate(2),
+                "User: arn:aws:sts::9:assumed-role/outbound/web-identity-token-17 is not authorized",
+                "User: arn:aws:sts::9:assumed-role/outbound/* is not authorized",
             ),
             (
-                format!("{one}-----BEGIN CERTIFICATE-----\n"),
-                CaBundleInvalid::Pem(2),
+                "arn:aws:sts::9:assumed-role/outbound",
+                "arn:aws:sts::9:assumed-role/outbound",
             ),
             (
-                "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_owned(),
-                CaBundleInvalid::Pem(1),
+                "arn:aws:sts::9:assumed-role/outbound/x",
+                "arn:aws:sts::9:assumed-role/outbound/*",
             ),
+            ("Access denied", "Access denied"),
         ] {
-            assert_eq!(CaBundle::parse(&text), Err(why), "{text}");
+            assert_eq!(without_session(said), kept);
         }
     }
 }

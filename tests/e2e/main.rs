@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod commands;
 mod deliveries;
 mod destinations;

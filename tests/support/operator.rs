@@ -25,6 +25,11 @@ impl OperatorConfig {
     /// Watches one namespace, reads below `volume`, may talk to `s3` in both modes, has our identity
     /// there, and gives the namespace no bucket yet.
     pub(crate) fn new(namespace: &str, volume: &Path, s3: &S3Server) -> OperatorConfig {
+        OperatorConfig::at(namespace, volume, s3.url()).identity(&s3.us())
+    }
+
+    /// The same for any store at that URL, without credentials of our own.
+    pub(crate) fn at(namespace: &str, volume: &Path, url: &str) -> OperatorConfig {
         let document = json!({
             "clusterId": "test",
             "identity": {
@@ -34,15 +39,14 @@ impl OperatorConfig {
             },
             "volume": {"root": volume},
             "tenancy": [],
-            "endpoints": {"allow": [s3.url()], "allowPlainHttp": true, "s3": s3.url()},
+            "endpoints": {"allow": [url], "allowPlainHttp": true, "s3": url},
             "leaderElection": {"enabled": false},
             "watch": {"namespaces": [namespace]},
         });
-        let config = OperatorConfig {
+        OperatorConfig {
             document,
             environment: BTreeMap::new(),
-        };
-        config.identity(&s3.us())
+        }
     }
 
     /// Replaces one value; the path's members are separated by dots: `transfer.partSize`.
@@ -52,6 +56,13 @@ impl OperatorConfig {
             place = &mut place[member];
         }
         *place = value.into();
+        self
+    }
+
+    /// Watches another namespace too.
+    pub(crate) fn also_watch(mut self, namespace: &str) -> OperatorConfig {
+        let watched = self.document["watch"]["namespaces"].as_array_mut();
+        watched.expect("a list of names").push(namespace.into());
         self
     }
 

@@ -8,7 +8,8 @@ use kube::runtime::events::EventType;
 use super::known::{self, Known};
 use super::orphans;
 use crate::api::{
-    AccessKeyRef, AclPolicy, IdentitySnapshot, OutboundDelivery, OutboundDestinationSpec, SecretRef,
+    AccessKeyRef, AclPolicy, AssumeRoleSpec, ConfigMapRef, IdentitySnapshot, OutboundDelivery,
+    OutboundDestinationSpec, SecretRef,
 };
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
@@ -180,9 +181,11 @@ async fn bucket(
     namespace: &str,
     snapshot: &IdentitySnapshot,
 ) -> Result<Bucket, String> {
-    if let Some(live) = context.buckets.subscribe(&snapshot.uid) {
+    if let Some(live) = context.buckets.subscribe(namespace, &snapshot.uid) {
         let bucket = live.borrow().clone();
-        if bucket.target().bucket.as_str() == snapshot.bucket {
+        let target = bucket.target();
+        // Elsewhere the tenancy's rules are asked again.
+        if target.bucket.as_str() == snapshot.bucket && target.prefix.as_str() == snapshot.prefix {
             return Ok(bucket);
         }
     }
@@ -190,7 +193,8 @@ async fn bucket(
     let resolved =
         destination::resolve(&context.config, &spec, None).map_err(|error| error.to_string())?;
     let target = resolved.target;
-    let connect = || connect(context, namespace, &spec, target.clone());
+    let named = (namespace, snapshot.name.as_str());
+    let connect = || connect(context, named, &spec, target.clone());
     let passes = |error: &NoConnection| matches!(error, NoConnection::Unanswered { .. });
     match patiently(connect, passes).await {
         Ok(connection) => Ok(connection.bucket),
@@ -214,6 +218,14 @@ fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
         access_key: secret.map(|name| AccessKeyRef {
             secret_ref: SecretRef { name },
         }),
+        assume_role: snapshot
+            .role_arn
+            .clone()
+            .map(|role_arn| AssumeRoleSpec { role_arn }),
+        ca_bundle_ref: snapshot
+            .ca_bundle_name
+            .clone()
+            .map(|name| ConfigMapRef { name }),
         acl: Some(AclPolicy::None),
         read_back: None,
         split_size: None,

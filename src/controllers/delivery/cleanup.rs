@@ -17,10 +17,10 @@ use crate::controllers::error::ReconcileError;
 use crate::controllers::supervisor::Standing;
 
 /// How long aborting what is known may take; looking for what isn't comes after.
-const KNOWN_TIME: Duration = Duration::from_secs(20);
+const KNOWN_TIME: Duration = Duration::from_secs(15);
 
-/// How long all of it may take. With the grace of a run that stops, a deletion ends within 60 s.
-const ABORT_TIME: Duration = Duration::from_secs(30);
+/// How long all of it may take. With the 20 s of a run that stops, a deletion ends within 60 s on a busy machine too.
+const ABORT_TIME: Duration = Duration::from_secs(25);
 
 /// Stops the run, then aborts what is open, then lets the deletion pass.
 pub(super) async fn reconcile(
@@ -30,7 +30,7 @@ pub(super) async fn reconcile(
     let uid = delivery.uid().unwrap_or_default();
     match context.runs.standing(&uid) {
         Standing::Running(_) => {
-            context.runs.stop(&uid);
+            super::stop(context, delivery);
             return Ok(Action::requeue(Duration::from_secs(1)));
         }
         Standing::Stopping => return Ok(Action::requeue(Duration::from_secs(1))),

@@ -32,7 +32,7 @@ pub(super) async fn reconcile(
             return super::write(context, delivery, Some(&report), &Verdict::Working).await;
         }
         Standing::Running(_) => {
-            context.runs.stop(&uid);
+            super::stop(context, delivery);
             return Ok(Action::await_change());
         }
         Standing::Stopping => return Ok(Action::await_change()),

@@ -9,8 +9,8 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::judge::{Report, Verdict};
 use crate::api::{
-    ConditionType, DeliveryReason, IfExists, OutboundDelivery, OutboundDestination, PermissionMode,
-    PlannedDestination, Status,
+    ConditionType, DeliveryReason, IdentitySnapshot, IfExists, OutboundDelivery,
+    OutboundDestination, PermissionMode, PlannedDestination, Status,
 };
 use crate::controllers::context::Context;
 use crate::controllers::destination::{Resolved, interval, learned_region, resolve};
@@ -68,6 +68,32 @@ pub(super) fn look(context: &Arc<Context>, delivery: &OutboundDelivery) -> Resul
     Ok(gate)
 }
 
+/// As whom a delivery writes: a change restarts the objects in flight, because an upload belongs to who began it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    mode: PermissionMode,
+    role: Option<String>,
+}
+
+impl Access {
+    pub(super) const fn mode(&self) -> PermissionMode {
+        self.mode
+    }
+
+    pub(super) fn role(&self) -> Option<&str> {
+        self.role.as_deref()
+    }
+}
+
+impl From<&IdentitySnapshot> for Access {
+    fn from(snapshot: &IdentitySnapshot) -> Self {
+        Self {
+            mode: snapshot.permission_mode,
+            role: snapshot.role_arn.clone(),
+        }
+    }
+}
+
 impl Gate {
     /// A delivery never follows its destination to another place.
     fn is_the_planned_one(&self, delivery: &OutboundDelivery) -> Result<(), Verdict> {
@@ -120,13 +146,18 @@ impl Gate {
         Err(Verdict::Waiting(DeliveryReason::DestinationNotReady, why))
     }
 
-    /// Whether a run that began earlier may go on: new credentials are taken over, another mode is not.
+    /// Whether a run that began earlier may go on: new credentials are taken over, another mode or role is not.
     pub(super) fn still_fits(&self, report: &Report) -> bool {
-        report.mode.is_none_or(|mode| mode == self.mode())
+        let began = report.access.as_ref();
+        began.is_none_or(|access| *access == self.access())
     }
 
-    pub(super) const fn mode(&self) -> PermissionMode {
-        self.destination.spec.permission_mode
+    pub(super) fn access(&self) -> Access {
+        let spec = &self.destination.spec;
+        Access {
+            mode: spec.permission_mode,
+            role: spec.assume_role.as_ref().map(|role| role.role_arn.clone()),
+        }
     }
 
     pub(super) const fn destination(&self) -> &OutboundDestination {

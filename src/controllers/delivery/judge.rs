@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::gate::Access;
 use super::work_time::{WRITE_INTERVAL, WorkTime};
 use crate::api::{
     Condition, ConditionType, Conditions, DeliveredObject, DeliveryProgress, DeliveryReason,
-    DeliveryReceipt, DeliveryStatus, PermissionMode, Phase, PlannedDestination, Situation, Status,
-    time_text,
+    DeliveryReceipt, DeliveryStatus, Phase, PlannedDestination, Situation, Status, time_text,
 };
 
 /// Objects that a status lists; the receipt has all.
@@ -21,8 +21,8 @@ const MAX_LISTED_BYTES: usize = 24 << 10;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     pub(crate) stage: Stage,
-    /// The mode that the run writes in.
-    pub(crate) mode: Option<PermissionMode>,
+    /// As whom the run writes.
+    pub(crate) access: Option<Access>,
     pub(crate) destination: Option<PlannedDestination>,
     pub(crate) progress: Option<DeliveryProgress>,
     pub(crate) attempts: u32,

@@ -99,7 +99,7 @@ pub(crate) async fn reconcile(
         }
         // The mode was changed: uploads of the other identity can't go on.
         Standing::Running(_) => {
-            context.runs.stop(&uid);
+            stop(&context, delivery);
             Ok(Action::await_change())
         }
         Standing::Absent => match gate.may_begin(delivery) {
@@ -211,7 +211,7 @@ async fn hold(
     let uid = delivery.uid().unwrap_or_default();
     match context.runs.standing(&uid) {
         Standing::Running(_) => {
-            context.runs.stop(&uid);
+            stop(context, delivery);
             return Ok(Action::await_change());
         }
         Standing::Stopping => return Ok(Action::await_change()),
@@ -228,6 +228,17 @@ async fn hold(
     write(context, delivery, None, &verdict).await
 }
 
+/// Stops the run: parts in flight may land, and none begins.
+fn stop(context: &Context, delivery: &OutboundDelivery) {
+    context.runs.stop(&delivery.uid().unwrap_or_default());
+    tracing::info!(
+        namespace = delivery.namespace(),
+        name = delivery.name_any(),
+        generation = delivery.metadata.generation,
+        "the run is told to stop"
+    );
+}
+
 async fn begin(
     context: &Arc<Context>,
     delivery: &OutboundDelivery,
@@ -235,7 +246,7 @@ async fn begin(
 ) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     let report = Report {
-        mode: Some(gate.mode()),
+        access: Some(gate.access()),
         attempts: if is_retry(delivery) {
             0
         } else {

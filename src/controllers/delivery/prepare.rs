@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
 
+use super::gate::Access;
 use super::known::Known;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
@@ -79,8 +80,10 @@ async fn unfit(work: &Work, opened: &Opened) -> Result<Option<&'static str>, NoP
     if header.token != token(work, &opened.plan).as_str() {
         return Ok(Some("its token isn't this delivery's"));
     }
-    if header.destination.permission_mode != work.gate.mode() {
-        return Ok(Some("the destination's permission mode was changed"));
+    if Access::from(&header.destination) != work.gate.access() {
+        return Ok(Some(
+            "the destination's permission mode or role was changed",
+        ));
     }
     if work.retry && source_moved(work, &opened.plan).await? {
         return Ok(Some("the source isn't what was planned any more"));
@@ -158,6 +161,7 @@ fn header(work: &Work, plan: &Plan) -> Result<LedgerHeader, NoPlan> {
 fn snapshot(work: &Work) -> IdentitySnapshot {
     let destination = work.gate.destination();
     let target = &work.gate.resolved().target;
+    let access = work.gate.access();
     IdentitySnapshot {
         name: destination.name_any(),
         uid: work.gate.planned().uid.clone(),
@@ -176,11 +180,17 @@ fn snapshot(work: &Work) -> IdentitySnapshot {
             .map(str::to_owned),
         addressing: addressing_style(target.addressing),
         acl: acl_policy(target.acl),
-        permission_mode: work.gate.mode(),
+        permission_mode: access.mode(),
+        role_arn: access.role().map(str::to_owned),
         secret_name: destination
             .spec
             .access_key
             .as_ref()
             .map(|key| key.secret_ref.name.clone()),
+        ca_bundle_name: destination
+            .spec
+            .ca_bundle_ref
+            .as_ref()
+            .map(|bundle| bundle.name.clone()),
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Work {
 /// Runs the delivery to an end, or until it is stopped.
 pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
     let begun = Report {
-        mode: Some(work.gate.mode()),
+        access: Some(work.gate.access()),
         destination: Some(work.gate.planned().clone()),
         work: Some(WorkTime::start(
             work_time::before(&work.delivery),
@@ -126,21 +126,22 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
     let context = &work.context;
     let uid = work.gate.destination_uid();
     let target = &work.gate.resolved().target;
-    if let Some(live) = context.buckets.subscribe(uid)
+    let namespace = work.delivery.namespace().unwrap_or_default();
+    if let Some(live) = context.buckets.subscribe(&namespace, uid)
         && live.borrow().target() == target
     {
         return Ok(live);
     }
-    let namespace = work.delivery.namespace().unwrap_or_default();
     let spec = &work.gate.destination().spec;
-    match connect(context, &namespace, spec, target.clone()).await {
+    let name = work.gate.destination().name_any();
+    match connect(context, (&namespace, &name), spec, target.clone()).await {
         Ok(connection) => {
             let known = known(work.gate.destination());
             let bucket = match known {
                 Some(known) => connection.bucket.with_capabilities(known),
                 None => connection.bucket,
             };
-            Ok(context.buckets.publish(uid, bucket))
+            Ok(context.buckets.publish(&namespace, uid, bucket))
         }
         Err(
             NoConnection::Refused {

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
+use super::trust::{self, Trust};
 use crate::api::{
     Capabilities as Published, Condition, ConditionType, Conditions, DestinationReason,
     DestinationStatus, Effective, Grant, Identity, Situation, Status, time_text,
@@ -28,6 +29,8 @@ pub(crate) struct Outcome {
     pub(crate) region: Option<String>,
     /// What the store can do, where the proof succeeded.
     pub(crate) capabilities: Option<Capabilities>,
+    /// What the role does without our external ID, where it was asked.
+    pub(crate) trust: Option<Trust>,
     pub(crate) finding: Finding,
 }
 
@@ -60,6 +63,8 @@ pub(super) struct Facts {
     pub(super) effective: Option<Effective>,
     pub(super) identity: Option<Identity>,
     pub(super) grant: Option<Grant>,
+    /// What the customer's role must ask of us: there in AssumeRole alone.
+    pub(super) external_id: Option<String>,
     /// Whether we may look at what is there.
     pub(super) read_back: Option<ReadBack>,
 }
@@ -78,7 +83,8 @@ pub(super) fn suspended(
             DestinationReason::Suspended.as_str(),
             message,
         )
-        .keep(ConditionType::AccessVerified);
+        .keep(ConditionType::AccessVerified)
+        .keep(ConditionType::TrustVerified);
     with(old, facts, generation, conditions.finish())
 }
 
@@ -100,6 +106,15 @@ pub(super) fn verifying(
             reason,
             message,
         );
+    let conditions = match facts.external_id {
+        Some(_) => conditions.set(
+            ConditionType::TrustVerified,
+            Status::Unknown,
+            reason,
+            trust::ASKING,
+        ),
+        None => conditions,
+    };
     with(old, facts, generation, conditions.finish())
 }
 
@@ -116,7 +131,8 @@ pub(super) fn judged(
     let conditions = match &outcome.finding {
         Finding::Verified => {
             let told = outcome.capabilities.map(published);
-            proved(conditions, told, facts.read_back)
+            let warnings = [warn(told, facts.read_back), trust::warning(outcome)];
+            proved(conditions, warnings)
         }
         Finding::Refused(reason, message) => stalled(conditions, *reason, message, Status::False),
         Finding::Orphaned(message) => stalled(
@@ -138,6 +154,10 @@ pub(super) fn judged(
                 message,
             )
             .finish(),
+    };
+    let conditions = match facts.external_id {
+        Some(_) => trust::stated(conditions, old, outcome, now),
+        None => conditions,
     };
     let verified = matches!(outcome.finding, Finding::Verified);
     let with = with(old, facts, generation, conditions);
@@ -168,7 +188,11 @@ pub(super) fn learned(
         .is_some_and(|ready| ready.status == Status::True);
     let conditions = if is_ready {
         let conditions = Conditions::from(&old.conditions, generation, now);
-        proved(conditions, Some(told), facts.read_back)
+        let warnings = [warn(Some(told), facts.read_back), trust::warned_before(old)];
+        proved(conditions, warnings)
+            .into_iter()
+            .chain(old.condition(ConditionType::TrustVerified).cloned())
+            .collect()
     } else {
         old.conditions.clone()
     };
@@ -178,17 +202,15 @@ pub(super) fn learned(
     }
 }
 
-fn proved(
-    conditions: Conditions<'_>,
-    capabilities: Option<Published>,
-    read_back: Option<ReadBack>,
-) -> Vec<Condition> {
+fn warn(capabilities: Option<Published>, read_back: Option<ReadBack>) -> Option<&'static str> {
+    capabilities.and_then(|told| warning(told, read_back))
+}
+
+/// Access is proved, and what somebody should know all the same.
+fn proved(conditions: Conditions<'_>, warnings: [Option<&'static str>; 2]) -> Vec<Condition> {
     let reason = DestinationReason::Verified.as_str();
-    let warning = capabilities.and_then(|told| warning(told, read_back));
-    let message = match warning {
-        Some(warning) => format!("{PROVED}; {warning}"),
-        None => PROVED.to_owned(),
-    };
+    let parts = std::iter::once(PROVED).chain(warnings.into_iter().flatten());
+    let message = parts.collect::<Vec<_>>().join("; ");
     conditions
         .situation(Situation::Done, reason, &message)
         .set(
@@ -251,6 +273,7 @@ fn with(
         conditions,
         effective: facts.effective,
         identity: facts.identity,
+        external_id: facts.external_id,
         grant: facts.grant,
         // Another spec may be another store.
         capabilities: old
@@ -277,6 +300,7 @@ mod tests {
             secret_version: None,
             region: None,
             capabilities: None,
+            trust: None,
             finding,
         }
     }

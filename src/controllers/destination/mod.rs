@@ -6,6 +6,7 @@ mod memory;
 mod once;
 mod proof;
 mod resolve;
+mod trust;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -199,6 +200,7 @@ async fn settle(
     let facts = facts(context, destination, outcome.region.as_deref());
     let judged = judge::judged(&old, facts, outcome, unanswered, Timestamp::now());
     let changed = ready_reason(&old) != ready_reason(&judged);
+    let trusted = trust::news(&old, &judged);
     let note = judged
         .condition(ConditionType::Ready)
         .map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()));
@@ -230,6 +232,9 @@ async fn settle(
             namespace = destination.namespace(), name = destination.name_any(), generation = outcome.question.generation,
             %reason, "destination {}", if ready == Status::True { "verified" } else { "not verified" }
         );
+    }
+    if let Some((type_, reason, message)) = trusted {
+        events::publish(&context.recorder, destination, type_, &reason, &message).await;
     }
     Ok(Action::requeue(pause))
 }
@@ -268,7 +273,9 @@ fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&
     Facts {
         effective: Some(resolved.effective(region)),
         identity: proof::identity(&context.config, &destination.spec),
-        grant: proof::grant(&context.config, &destination.spec, &resolved),
+        grant: proof::grant(&context.config, destination, &resolved),
+        external_id: proof::external_id(&context.config, destination)
+            .map(|id| id.as_str().to_owned()),
         read_back: Some(resolved.read_back),
     }
 }

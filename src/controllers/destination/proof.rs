@@ -9,6 +9,7 @@ use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
 use super::resolve::{Resolved, learned_region, resolve};
+use super::trust::{self, Trust};
 use crate::api::{
     DestinationReason, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
     PermissionMode,
@@ -17,8 +18,9 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Bucket, Caller, Capabilities, Dialect, GrantRequest, Proof, Refusal, bucket_policy,
-    identity_policy, may_abort, prove as prove_bucket,
+    Bucket, Caller, Capabilities, Dialect, ExternalId, GrantRequest, Proof, Refusal, RoleArn,
+    RoleProof, assume_policy, bucket_policy, identity_policy, may_abort, prove as prove_bucket,
+    prove_role, trust_policy,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -36,6 +38,7 @@ pub(super) async fn prove(
         secret_version: None,
         region: None,
         capabilities: None,
+        trust: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
     let resolved = match resolve(
@@ -50,10 +53,13 @@ pub(super) async fn prove(
             return outcome;
         }
     };
-    let namespace = destination.namespace().unwrap_or_default();
+    let (namespace, name) = (
+        destination.namespace().unwrap_or_default(),
+        destination.name_any(),
+    );
     match connect(
         &context,
-        &namespace,
+        (&namespace, &name),
         &destination.spec,
         resolved.target.clone(),
     )
@@ -87,14 +93,18 @@ async fn with_connection(
     connection: Connection,
     outcome: &mut Outcome,
 ) {
-    let caller = match (destination.spec.permission_mode, &context.config.identity) {
-        (PermissionMode::CrossAccount, Some(identity)) => Caller::Own {
-            principal_arn: identity.principal_arn.clone(),
-        },
-        _ => Caller::AccessKey,
-    };
+    let principal_arn = principal_arn(&context.config);
+    match role(&connection.bucket, &principal_arn).await {
+        Ok(trust) => outcome.trust = trust,
+        Err(finding) => {
+            outcome.finding = finding;
+            return;
+        }
+    }
+    let caller = caller(&destination.spec, &connection.bucket, principal_arn);
     // Where the last proof could not abort its upload, another would leave another.
     let uid = destination.uid().unwrap_or_default();
+    let namespace = destination.namespace().unwrap_or_default();
     if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
         && !may_abort(&connection.bucket).await
     {
@@ -119,7 +129,7 @@ async fn with_connection(
             outcome.capabilities = Some(capabilities);
             context
                 .buckets
-                .publish(&uid, bucket.with_capabilities(capabilities));
+                .publish(&namespace, &uid, bucket.with_capabilities(capabilities));
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {
@@ -129,6 +139,32 @@ async fn with_connection(
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+}
+
+/// Proves the customer's role, where one is named, and says what it does without our external ID.
+async fn role(bucket: &Bucket, principal_arn: &str) -> Result<Option<Trust>, Finding> {
+    match prove_role(bucket, principal_arn).await {
+        None => Ok(None),
+        Some(RoleProof::Assumed(found)) => Ok(Some(trust::found(found))),
+        Some(RoleProof::Refused { refusal, message }) => {
+            Err(Finding::Refused(reason(refusal), message))
+        }
+        Some(RoleProof::Transient { refusal, message }) => {
+            Err(Finding::Unanswered(reason(refusal), message))
+        }
+    }
+}
+
+/// Who signs, as the customer knows us.
+fn caller(spec: &OutboundDestinationSpec, bucket: &Bucket, principal_arn: String) -> Caller {
+    match (spec.permission_mode, bucket.role_request()) {
+        (PermissionMode::AccessKey, _) => Caller::AccessKey,
+        (_, Some(request)) => Caller::Role {
+            request: request.clone(),
+            principal_arn,
+        },
+        (_, None) => Caller::Own { principal_arn },
+    }
 }
 
 /// What is known of the store after a proof that found `dialect`.
@@ -158,7 +194,7 @@ fn capabilities(
 }
 
 /// The store's words in the API's.
-const fn reason(refusal: Refusal) -> DestinationReason {
+pub(super) const fn reason(refusal: Refusal) -> DestinationReason {
     match refusal {
         Refusal::InvalidAccessKeyId => DestinationReason::InvalidAccessKeyId,
         Refusal::SignatureDoesNotMatch => DestinationReason::SignatureDoesNotMatch,
@@ -167,6 +203,7 @@ const fn reason(refusal: Refusal) -> DestinationReason {
         Refusal::BucketOwnerMismatch => DestinationReason::BucketOwnerMismatch,
         Refusal::RegionMismatch => DestinationReason::RegionMismatch,
         Refusal::KmsAccessDenied => DestinationReason::KmsAccessDenied,
+        Refusal::RoleNotAssumable => DestinationReason::RoleNotAssumable,
         Refusal::AclNotAllowed => DestinationReason::AclNotAllowed,
         Refusal::ClockSkew => DestinationReason::ClockSkew,
         Refusal::ChecksumUnsupported => DestinationReason::ChecksumUnsupported,
@@ -176,12 +213,32 @@ const fn reason(refusal: Refusal) -> DestinationReason {
     }
 }
 
-/// Who we are to the customer: told where it is our account that is allow-listed.
+/// How the customer's policies name us; empty where the configuration names nobody.
+fn principal_arn(config: &Config) -> String {
+    let identity = config.identity.as_ref();
+    identity.map_or_else(String::new, |identity| identity.principal_arn.clone())
+}
+
+/// What the customer's role must ask of us, in AssumeRole.
+pub(super) fn external_id(
+    config: &Config,
+    destination: &OutboundDestination,
+) -> Option<ExternalId> {
+    destination.spec.assume_role.as_ref()?;
+    let namespace = destination.namespace().unwrap_or_default();
+    Some(ExternalId::issue(
+        &config.cluster_id,
+        &namespace,
+        &destination.name_any(),
+    ))
+}
+
+/// Who we are to the customer: told where it is our account that is allow-listed, or trusted.
 pub(super) fn identity(config: &Config, spec: &OutboundDestinationSpec) -> Option<Identity> {
     let identity = config
         .identity
         .as_ref()
-        .filter(|_| spec.permission_mode == PermissionMode::CrossAccount)?;
+        .filter(|_| spec.permission_mode != PermissionMode::AccessKey)?;
     Some(Identity {
         account: identity.account_id.clone(),
         arn: identity.principal_arn.clone(),
@@ -191,19 +248,34 @@ pub(super) fn identity(config: &Config, spec: &OutboundDestinationSpec) -> Optio
 /// The policies to paste, there before the first proof.
 pub(super) fn grant(
     config: &Config,
-    spec: &OutboundDestinationSpec,
+    destination: &OutboundDestination,
     resolved: &Resolved,
 ) -> Option<Grant> {
     let request = GrantRequest::new(&resolved.target, resolved.read_back);
-    let bucket_policy = match spec.permission_mode {
-        PermissionMode::CrossAccount => Some(bucket_policy(
-            &request,
-            &config.identity.as_ref()?.principal_arn,
-        )),
-        PermissionMode::AccessKey => None,
-    };
-    Some(Grant {
-        bucket_policy,
-        identity_policy: Some(identity_policy(&request)),
+    let principal = config
+        .identity
+        .as_ref()
+        .map(|identity| identity.principal_arn.as_str());
+    Some(match destination.spec.permission_mode {
+        PermissionMode::AccessKey => Grant {
+            bucket_policy: None,
+            trust_policy: None,
+            identity_policy: Some(identity_policy(&request)),
+        },
+        PermissionMode::CrossAccount => Grant {
+            bucket_policy: Some(bucket_policy(&request, principal?)),
+            trust_policy: None,
+            identity_policy: Some(identity_policy(&request)),
+        },
+        PermissionMode::AssumeRole => {
+            let role = destination.spec.assume_role.as_ref()?;
+            let role: RoleArn = role.role_arn.parse().ok()?;
+            let external_id = external_id(config, destination)?;
+            Grant {
+                bucket_policy: Some(bucket_policy(&request, role.as_str())),
+                trust_policy: Some(trust_policy(principal?, &external_id)),
+                identity_policy: Some(assume_policy(&role)),
+            }
+        }
     })
 }

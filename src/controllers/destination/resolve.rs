@@ -9,8 +9,8 @@ use crate::api::{
 use crate::config::Config;
 use crate::plan::{KeyPrefix, SplitSize};
 use crate::store::{
-    Acl, Addressing, BucketName, Endpoint, Partition, PlainHttp, ReadBack, Region, RegionSource,
-    Target,
+    AccountId, Acl, Addressing, BucketName, Endpoint, Partition, PlainHttp, ReadBack, Region,
+    RegionSource, RoleArn, Target,
 };
 
 /// A destination as it will be addressed.
@@ -70,7 +70,6 @@ pub(crate) fn resolve(
         Some(AddressingStyle::VirtualHosted) => Addressing::VirtualHosted,
         None => Addressing::default_for(endpoint.as_ref(), &bucket),
     };
-    let owner = spec.bucket_owner.as_deref().map(str::parse).transpose();
     let split_size = match &spec.split_size {
         Some(size) => SplitSize::new(size.bytes().map_err(refused("splitSize"))?)
             .map_err(refused("splitSize"))?,
@@ -82,7 +81,7 @@ pub(crate) fn resolve(
             prefix: KeyPrefix::new(spec.prefix.clone().unwrap_or_default())
                 .map_err(refused("prefix"))?,
             region,
-            bucket_owner: owner.map_err(refused("bucketOwner"))?,
+            bucket_owner: owner(spec)?,
             endpoint,
             addressing,
             acl: acl(spec),
@@ -96,12 +95,28 @@ pub(crate) fn resolve(
     })
 }
 
+/// The named owner; else, with a role, its account.
+fn owner(spec: &OutboundDestinationSpec) -> Result<Option<AccountId>, Unresolvable> {
+    if let Some(named) = &spec.bucket_owner {
+        return Ok(Some(named.parse().map_err(refused("bucketOwner"))?));
+    }
+    let Some(role) = &spec.assume_role else {
+        return Ok(None);
+    };
+    let role: RoleArn = role
+        .role_arn
+        .parse()
+        .map_err(refused("assumeRole.roleArn"))?;
+    Ok(Some(role.account().clone()))
+}
+
 const fn acl(spec: &OutboundDestinationSpec) -> Acl {
     match (spec.acl, spec.permission_mode) {
         (Some(AclPolicy::BucketOwnerFullControl), _) | (None, PermissionMode::CrossAccount) => {
             Acl::BucketOwnerFullControl
         }
-        (Some(AclPolicy::None), _) | (None, PermissionMode::AccessKey) => Acl::None,
+        (Some(AclPolicy::None), _)
+        | (None, PermissionMode::AccessKey | PermissionMode::AssumeRole) => Acl::None,
     }
 }
 
@@ -232,6 +247,8 @@ mod tests {
     }
 
     const KEY: &str = "permissionMode: AccessKey, accessKey: {secretRef: {name: s}}";
+    const ROLE: &str =
+        "permissionMode: AssumeRole, assumeRole: {roleArn: 'arn:aws:iam::111122223333:role/drop'}";
     const CROSS: &str = "permissionMode: CrossAccount, bucketOwner: '111111111111'";
 
     #[test]
@@ -249,6 +266,15 @@ mod tests {
             (cross.target.acl, cross.target.addressing),
             (Acl::BucketOwnerFullControl, Addressing::Path)
         );
+        let role = resolved(&format!("{{bucket: acme, {ROLE}}}"));
+        assert_eq!(role.target.acl, Acl::None);
+        let owner = role.effective(None).bucket_owner;
+        assert_eq!(owner.as_deref(), Some("111122223333"));
+        let named = resolved(&format!(
+            "{{bucket: acme, bucketOwner: '999922223333', {ROLE}}}"
+        ));
+        let owner = named.effective(None).bucket_owner;
+        assert_eq!(owner.as_deref(), Some("999922223333"));
         let store = resolved(&format!(
             "{{bucket: acme, endpoint: 'http://127.0.0.1:9', {KEY}}}"
         ));
@@ -303,5 +329,17 @@ mod tests {
         let same =
             format!("{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, {CROSS}}}");
         assert_eq!(resolved(&same).identity_hash(), base);
+        // Another role of the same account is another credential, and not another place.
+        let role = resolved(&format!("{{bucket: acme, {ROLE}}}")).identity_hash();
+        let other = ROLE.replace("role/drop", "role/other");
+        assert_eq!(
+            resolved(&format!("{{bucket: acme, {other}}}")).identity_hash(),
+            role
+        );
+        let elsewhere = ROLE.replace("111122223333", "444455556666");
+        assert_ne!(
+            resolved(&format!("{{bucket: acme, {elsewhere}}}")).identity_hash(),
+            role
+        );
     }
 }

@@ -120,6 +120,12 @@ pub(super) fn join(
     if plan.hash().as_str() != header.plan_hash {
         return Err("the plan's hash isn't the one in the header".to_owned());
     }
+    // What the tenancy's rules allow is a prefix: a key elsewhere would get around them.
+    let prefix = header.destination.prefix.as_str();
+    let mut keys = plan.objects().iter().map(|object| object.key.as_str());
+    if !plan.receipt().as_str().starts_with(prefix) || !keys.all(|key| key.starts_with(prefix)) {
+        return Err("a key is outside of the prefix".to_owned());
+    }
     Ok((plan, header))
 }
 
@@ -199,7 +205,9 @@ mod tests {
                 addressing: AddressingStyle::Path,
                 acl: AclPolicy::None,
                 permission_mode: PermissionMode::AccessKey,
+                role_arn: None,
                 secret_name: None,
+                ca_bundle_name: None,
             },
             receipt: LedgerObject {
                 key: plan.receipt().as_str().to_owned(),
@@ -230,6 +238,11 @@ mod tests {
         let mut other_key = shards[0].clone();
         other_key.objects[1].key = "elsewhere".into();
         assert!(join(&[&other_key], "uid").is_err());
+        let mut elsewhere = shards[0].clone();
+        if let Some(header) = &mut elsewhere.header {
+            header.destination.prefix = "theirs/".into();
+        }
+        assert!(join(&[&elsewhere], "uid").is_err());
         let mut headless = shards[0].clone();
         headless.header = None;
         assert!(join(&[&headless], "uid").is_err());

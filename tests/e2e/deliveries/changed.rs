@@ -40,7 +40,7 @@ const CHANGES: [Change; 4] = [
 
 async fn world(topic: &str) -> (World, Wire) {
     let one = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 1);
-    let (world, wire) = slow::world(topic, Some(8 << 20), one).await;
+    let (world, wire) = slow::world(topic, one).await;
     world.cross_account_destination("acme", "").await;
     (world, wire)
 }
@@ -66,11 +66,13 @@ async fn before_it_was_read() {
     for (name, change) in CHANGES {
         world.file(&format!("{name}/1.csv"), large_table(1, 15 << 20));
         let later = world.file(&format!("{name}/2.csv"), table(2, 10_000_000));
+        wire.hold(|asked| {
+            asked.subject.contains("2.csv") || asked.part.is_some_and(|part| part > 1)
+        });
         deliver(&world, name, &format!("{name}/*.csv"), MORE);
         half_done(&world, name).await;
-        wire.speed(Some(0));
         change(&later);
-        wire.speed(Some(8 << 20));
+        wire.open();
         fails_for(&world, name, "2.csv").await;
         // What was delivered before the change is as it was planned, or nothing was.
         if let Some(bytes) = world.bucket.files().get(&format!("audience/{name}/2.csv")) {
@@ -84,11 +86,11 @@ async fn while_it_was_read() {
     let (world, wire) = world("changed-during").await;
     for (name, change) in CHANGES {
         let file = world.file(&format!("{name}/1.csv"), large_table(1, 25 << 20));
+        wire.hold_parts("1.csv", 1);
         deliver(&world, name, &format!("{name}/*.csv"), MORE);
         half_done(&world, name).await;
-        wire.speed(Some(0));
         change(&file);
-        wire.speed(Some(8 << 20));
+        wire.open();
         fails_for(&world, name, "1.csv").await;
     }
     assert!(
@@ -102,13 +104,15 @@ async fn while_it_was_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_it_was_delivered_but_before_the_receipt() {
-    let (world, _wire) = world("changed-after").await;
+    let (world, wire) = world("changed-after").await;
     for (name, change) in CHANGES {
         let early = world.file(&format!("{name}/1.csv"), table(1, 10_000));
         world.file(&format!("{name}/2.csv"), large_table(2, 15 << 20));
+        wire.hold_object("2.csv");
         deliver(&world, name, &format!("{name}/*.csv"), MORE);
         objects_done(&world, name, 1).await;
         change(&early);
+        wire.open();
         fails_for(&world, name, "1.csv").await;
     }
     // What was delivered stays, whole.

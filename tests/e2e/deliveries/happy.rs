@@ -1,7 +1,7 @@
 //! A delivery as it should go, in both modes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use super::{
     nothing_internal_is_left, slow, table,
 };
 use crate::support::World;
+use crate::support::wait::until;
 use crate::support::world::PREFIX;
 
 /// What the tables are cut at.
@@ -202,7 +203,7 @@ async fn our_account_gives_the_owner_full_control_of_what_it_writes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_receipt_is_never_seen_before_all_objects() {
-    let (world, _wire) = slow::world("happy-order", Some(1 << 20), |config| config).await;
+    let (world, wire) = slow::world("happy-order", |config| config).await;
     world.cross_account_destination("acme", "").await;
     world.file("a.csv", table(6, 1_000_000));
     world.file("b.csv", table(7, 1_000_000));
@@ -211,9 +212,12 @@ async fn the_receipt_is_never_seen_before_all_objects() {
         world.s3.client(&world.s3.customer()),
         world.bucket.name().to_owned(),
     );
-    let done = Arc::new(AtomicBool::new(false));
+    let (done, looks) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
     let watcher = tokio::spawn({
-        let done = done.clone();
+        let (done, looks) = (done.clone(), looks.clone());
         async move {
             // How many objects a look found, without and with a receipt before it.
             let (mut without, mut with) = (Vec::new(), Vec::new());
@@ -235,6 +239,7 @@ async fn the_receipt_is_never_seen_before_all_objects() {
                     .iter()
                     .filter(|it| it.key().unwrap().ends_with(".csv"));
                 if is_there { &mut with } else { &mut without }.push(objects.count());
+                looks.fetch_add(1, Ordering::SeqCst);
                 if last {
                     return (without, with);
                 }
@@ -243,7 +248,16 @@ async fn the_receipt_is_never_seen_before_all_objects() {
             }
         }
     });
+    wire.hold_object("/b-");
     deliver(&world, "watched", "*.csv", "  split: {size: 250k}\n");
+    slow::objects_done(&world, "watched", 1).await;
+    // One look that began after that.
+    let before = looks.load(Ordering::SeqCst);
+    until("somebody looked", || {
+        looks.load(Ordering::SeqCst) > before + 1
+    })
+    .await;
+    wire.open();
     let delivery = completes(&world, "watched").await;
     done.store(true, Ordering::SeqCst);
     let (without, with) = watcher.await.unwrap();

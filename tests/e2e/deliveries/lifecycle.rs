@@ -1,8 +1,6 @@
 //! What users do to a delivery that is under way: hold it, delete it, edit its destination.
 
-use std::time::{Duration, Instant};
-
-use super::slow::{self, Wire, half_done, objects_done};
+use super::slow::{self, Wire, half_done, objects_done, told_to_stop};
 use super::{
     KIND, assert_same, completes, conditions, deliver, joined, large_table,
     nothing_internal_is_left, table,
@@ -11,9 +9,6 @@ use crate::support::wait::{PATIENCE, eventually};
 use crate::support::world::find_condition;
 use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
 
-/// Bytes a second at which the large file takes some seconds.
-const SLOW: Option<u64> = Some(8 << 20);
-
 /// Eight parts.
 const LARGE: usize = 40 << 20;
 
@@ -21,9 +16,10 @@ fn one_part_at_a_time(config: OperatorConfig) -> OperatorConfig {
     config.with("transfer.maxConcurrentParts", 1)
 }
 
-/// A world in which a small file goes quickly and a large one takes its time.
+/// A world with a small file and a large one, of which the wire lets one part through.
 async fn world(topic: &str) -> (World, Wire) {
-    let (world, wire) = slow::world(topic, SLOW, one_part_at_a_time).await;
+    let (world, wire) = slow::world(topic, one_part_at_a_time).await;
+    wire.hold_parts("2.csv", 1);
     world.file("1.csv", table(1, 10_000));
     world.file("2.csv", large_table(2, LARGE));
     (world, wire)
@@ -44,6 +40,8 @@ async fn a_suspended_delivery_stands_still_and_goes_on_when_told() {
     deliver(&world, "held", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "held").await;
     patch(&world, KIND, "held", "{\"suspend\": true}");
+    told_to_stop(&world).await;
+    wire.open();
     world.reason(KIND, "held", "Ready", "Suspended").await;
     let held = world.get(KIND, "held");
     assert_eq!(conditions(&held), ["Ready=Unknown"], "{held:#}");
@@ -60,7 +58,6 @@ async fn a_suspended_delivery_stands_still_and_goes_on_when_told() {
     assert_eq!(world.bucket.uploads().await.len(), 1, "uploads stay open");
 
     // Another passes meanwhile, and the held one does not move.
-    wire.speed(None);
     deliver(&world, "other", "1.csv", "");
     completes(&world, "other").await;
     assert_eq!(
@@ -97,10 +94,15 @@ async fn a_delivery_suspended_from_the_start_does_nothing_until_it_may() {
     completes(&world, "held").await;
 }
 
-/// `kubectl delete` that must come back in time.
-fn delete_in_time(world: &World, name: &str) {
-    let start = Instant::now();
-    let arguments = ["delete", KIND, name, "--wait=true", "--timeout=60s"];
+/// Asks for the deletion, and waits for nothing.
+fn delete(world: &World, name: &str) {
+    let arguments = ["delete", KIND, name, "--wait=false"];
+    world.namespace.kubectl(&arguments).ok();
+}
+
+/// Waits for the end of the deletion, which must come in the time that is promised.
+fn is_deleted_in_time(world: &World, name: &str) {
+    let arguments = ["wait", "--for=delete", KIND, name, "--timeout=60s"];
     let output = world.namespace.kubectl(&arguments);
     assert!(
         output.success,
@@ -108,13 +110,6 @@ fn delete_in_time(world: &World, name: &str) {
         output.stderr,
         world.operator.log_tail()
     );
-    assert!(start.elapsed() < Duration::from_secs(60));
-    let ledgers = world
-        .namespace
-        .kubectl(&["get", "outboundledgers", "-o", "name"])
-        .ok();
-    // The garbage collector has its own pace.
-    let _ = ledgers;
 }
 
 async fn no_ledger_is_left(world: &World) {
@@ -134,16 +129,21 @@ async fn no_ledger_is_left(world: &World) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_in_flight_aborts_uploads_and_leaves_what_was_delivered() {
-    let (world, _wire) = world("life-delete").await;
+    let (world, wire) = world("life-delete").await;
     world.cross_account_destination("acme", "").await;
+    wire.hold_object("2.csv");
     deliver(&world, "gone", "*.csv", "  receipt: {md5: false}\n");
     objects_done(&world, "gone", 1).await;
+    wire.hold_parts("2.csv", 1);
     eventually(PATIENCE, "the large one is open", async || {
         let open = world.bucket.uploads().await.len();
         if open == 1 { Ok(()) } else { Err(open) }
     })
     .await;
-    delete_in_time(&world, "gone");
+    delete(&world, "gone");
+    told_to_stop(&world).await;
+    wire.open();
+    is_deleted_in_time(&world, "gone");
     assert_eq!(world.bucket.uploads().await, []);
     assert_eq!(world.bucket.files()["audience/1.csv"], table(1, 10_000));
     assert_eq!(world.bucket.keys(), ["audience/1.csv"]);
@@ -156,11 +156,13 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
     slow::access_key_destination(&world, &wire).await;
     deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "gone").await;
-    // However long the namespace takes to go: the delivery must not be over before.
-    wire.speed(Some(64 << 10));
     let name = world.namespace.name().to_owned();
     let control_plane = ControlPlane::shared();
-    let arguments = ["delete", "namespace", &name, "--wait=true", "--timeout=60s"];
+    let arguments = ["delete", "namespace", &name, "--wait=false"];
+    control_plane.kubectl(&arguments).ok();
+    told_to_stop(&world).await;
+    wire.open();
+    let arguments = ["wait", "--for=delete", "namespace", &name, "--timeout=60s"];
     let output = control_plane.kubectl(&arguments);
     assert!(
         output.success,
@@ -175,7 +177,8 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_ends_in_time_when_the_store_is_gone() {
     let server = S3Server::start();
-    let wire = Wire::to(&server, SLOW).await;
+    let wire = Wire::to(&server).await;
+    wire.hold_parts("2.csv", 1);
     let world = World::start_with("life-gone", &server, |config| {
         one_part_at_a_time(wire.configure(config).with("transfer.partSize", "5Mi"))
     })
@@ -186,7 +189,8 @@ async fn deleting_ends_in_time_when_the_store_is_gone() {
     half_done(&world, "gone").await;
     server.stop();
     drop(wire);
-    delete_in_time(&world, "gone");
+    delete(&world, "gone");
+    is_deleted_in_time(&world, "gone");
     no_ledger_is_left(&world).await;
     names_what_had_to_stay(&world).await;
 }
@@ -197,8 +201,9 @@ async fn deleting_ends_in_time_when_the_store_does_not_answer() {
     world.cross_account_destination("acme", "").await;
     deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "gone").await;
-    wire.speed(Some(0));
-    delete_in_time(&world, "gone");
+    wire.stand_still();
+    delete(&world, "gone");
+    is_deleted_in_time(&world, "gone");
     assert_eq!(
         world.bucket.uploads().await.len(),
         1,
@@ -242,6 +247,8 @@ async fn an_edited_destination_stalls_a_delivery_until_it_is_edited_back() {
         "acme",
         "{\"prefix\": \"audience/other/\"}",
     );
+    told_to_stop(&world).await;
+    wire.open();
     let stalled = world
         .reason(KIND, "stays", "Stalled", "DestinationChanged")
         .await;
@@ -255,7 +262,6 @@ async fn an_edited_destination_stalls_a_delivery_until_it_is_edited_back() {
     );
     assert!(find_condition(&found, "Failed").is_none());
 
-    wire.speed(None);
     world.condition("obdest", "acme", "Ready", "True").await;
     patch(&world, "obdest", "acme", "{\"prefix\": \"audience/\"}");
     let delivery = completes(&world, "stays").await;
@@ -274,6 +280,8 @@ async fn a_suspended_destination_holds_a_delivery_in_flight() {
     deliver(&world, "held", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "held").await;
     patch(&world, "obdest", "acme", "{\"suspend\": true}");
+    told_to_stop(&world).await;
+    wire.open();
     world
         .reason(KIND, "held", "Ready", "DestinationNotReady")
         .await;
@@ -282,7 +290,6 @@ async fn a_suspended_destination_holds_a_delivery_in_flight() {
         ["Ready=Unknown", "Reconciling=True"]
     );
     assert!(world.bucket.keys().is_empty());
-    wire.speed(None);
     patch(
         &world,
         "obdest",

@@ -17,12 +17,13 @@ const KEY: &str = "audience/2.csv";
 /// server doesn't bear an Abort beside a part.
 async fn terminated(topic: &str) -> (World, Wire) {
     let few = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 2);
-    let (mut world, wire) = slow::world(topic, Some(4 << 20), few).await;
+    let (mut world, wire) = slow::world(topic, few).await;
+    wire.hold_parts("2.csv", 1);
     world.file("2.csv", large_table(2, LARGE));
     world.cross_account_destination("acme", "").await;
     deliver(&world, "told", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "told").await;
-    assert_eq!(world.operator.terminate().code(), Some(0));
+    slow::terminate(&mut world, &wire).await;
     (world, wire)
 }
 
@@ -50,6 +51,7 @@ async fn a_store_that_lists_no_parts_costs_the_objects_in_flight_and_is_said() {
     let least = ["s3:PutObject", "s3:PutObjectAcl", "s3:AbortMultipartUpload"];
     world.bucket.grant(&world.s3.us(), PREFIX, &least).await;
     let before = count(&world.bucket, "UploadPart", KEY);
+    wire.hold_parts("2.csv", 1);
     world.operator.restart();
     let note = event(&world, "PartsNotListed").await;
     assert!(
@@ -66,7 +68,7 @@ async fn a_store_that_lists_no_parts_costs_the_objects_in_flight_and_is_said() {
         })
         .await;
     assert!(message.contains("AccessDenied"), "{message}");
-    wire.speed(None);
+    wire.open();
     let delivery = completes(&world, "told").await;
     assert_same(&joined(&world.bucket, &delivery), &large_table(2, LARGE));
     let sent = count(&world.bucket, "UploadPart", KEY) - before;
@@ -76,7 +78,7 @@ async fn a_store_that_lists_no_parts_costs_the_objects_in_flight_and_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_vanished_starts_again_and_is_said() {
-    let (mut world, wire) = terminated("notices-gone").await;
+    let (mut world, _wire) = terminated("notices-gone").await;
     let [open] = &world.bucket.uploads().await[..] else {
         panic!("one upload")
     };
@@ -90,7 +92,6 @@ async fn an_upload_that_vanished_starts_again_and_is_said() {
         .send()
         .await
         .unwrap();
-    wire.speed(None);
     world.operator.restart();
     let note = event(&world, "ObjectRestarted").await;
     assert!(

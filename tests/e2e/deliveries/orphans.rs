@@ -25,7 +25,8 @@ enum Listing {
 /// A world whose operator is in the middle of an upload.
 async fn in_mid_upload(topic: &str, listing: Listing) -> (World, Wire) {
     let few = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 2);
-    let (world, wire) = slow::world(topic, Some(4 << 20), few).await;
+    let (world, wire) = slow::world(topic, few).await;
+    wire.hold_parts("2.csv", 1);
     world.file("2.csv", large_table(2, LARGE));
     world.cross_account_destination("acme", "").await;
     if listing == Listing::Granted {
@@ -97,7 +98,7 @@ async fn stay_where_the_store_does_not_say_whose_they_are() {
     let orphan = create(&world, &world.s3.us(), KEY).await;
     let mut stay = others(&world).await;
     stay.insert(orphan);
-    wire.speed(None);
+    wire.open();
     world.operator.restart();
     completes(&world, "crashed").await;
     only_these_stay(&world, &stay).await;
@@ -108,7 +109,7 @@ async fn stay_silently_where_we_may_not_look() {
     let (mut world, wire) = in_mid_upload("orphans-denied", Listing::Denied).await;
     world.operator.kill9();
     let orphan = create(&world, &world.s3.us(), KEY).await;
-    wire.speed(None);
+    wire.open();
     world.operator.restart();
     completes(&world, "crashed").await;
     only_these_stay(&world, &BTreeSet::from([orphan])).await;

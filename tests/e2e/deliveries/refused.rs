@@ -1,7 +1,5 @@
 //! What ends a delivery: a reason, a message that says what to do, and nothing left in the bucket.
 
-use std::time::Instant;
-
 use super::{KIND, completes, deliver, fails, succeeded, system, table};
 use crate::support::World;
 
@@ -214,9 +212,7 @@ async fn a_plan_that_cannot_be() {
             &["nnn", "1024", "template"],
         ),
     ];
-    let start = Instant::now();
     all_fail(&world, &cases).await;
-    assert!(start.elapsed().as_secs() < 60);
 }
 
 #[tokio::test]

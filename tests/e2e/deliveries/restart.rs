@@ -10,9 +10,6 @@ use super::{
 use crate::support::wait::{PATIENCE, eventually};
 use crate::support::{OperatorConfig, World};
 
-/// Bytes a second at which all of it takes some seconds.
-const SLOW: Option<u64> = Some(8 << 20);
-
 /// Bytes in the largest object: three parts.
 const SIZE: usize = 12_000_000;
 
@@ -20,7 +17,7 @@ const MORE: &str = "  split: {size: 12M}\n";
 
 async fn world(topic: &str) -> (World, slow::Wire) {
     let few = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 2);
-    let (world, wire) = slow::world(topic, SLOW, few).await;
+    let (world, wire) = slow::world(topic, few).await;
     world.file("1.csv", table(1, 1_000_000));
     world.file("2.csv", large_table(2, 40_000_000));
     world.cross_account_destination("acme", "").await;
@@ -98,6 +95,7 @@ fn finished(world: &World) -> BTreeMap<String, usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_in_mid_delivery_it_ends_the_same() {
     let (mut world, wire) = world("restart-kill").await;
+    wire.hold_object("2-");
     deliver(&world, "killed", "*.csv", MORE);
     objects_done(&world, "killed", 1).await;
     world.operator.kill9();
@@ -107,13 +105,14 @@ async fn killed_in_mid_delivery_it_ends_the_same() {
         "{before:?}"
     );
 
-    // Once more, while objects of many parts are under way.
+    // Once more, while objects of many parts are under way: all but the first lack their last part.
+    wire.hold(|asked| !asked.subject.contains("2-001") && asked.part == Some(3));
     world.operator.restart();
     objects_done(&world, "killed", before[0].len() as u64 + 1).await;
     world.operator.kill9();
     before.push(finished(&world));
 
-    wire.speed(None);
+    wire.open();
     world.operator.restart();
     all_is_there_once(&world, "killed", &before).await;
     const { assert!(SIZE > 2 * PART) };
@@ -122,8 +121,8 @@ async fn killed_in_mid_delivery_it_ends_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_it_plans_it_ends_the_same() {
     let (mut world, wire) = world("restart-plan").await;
-    wire.speed(None);
     world.condition("obdest", "acme", "Ready", "True").await;
+    wire.hold_object(".csv");
     deliver(&world, "killed", "*.csv", MORE);
     eventually(PATIENCE, "a ledger is there", async || {
         let ledgers = world
@@ -139,6 +138,7 @@ async fn killed_while_it_plans_it_ends_the_same() {
     .await;
     world.operator.kill9();
     let before = [finished(&world)];
+    wire.open();
     world.operator.restart();
     all_is_there_once(&world, "killed", &before).await;
 }
@@ -146,14 +146,25 @@ async fn killed_while_it_plans_it_ends_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn terminated_in_mid_delivery_it_ends_well_and_the_next_one_goes_on() {
     let (mut world, wire) = world("restart-term").await;
+    wire.hold_object("2-");
     deliver(&world, "ended", "*.csv", MORE);
     objects_done(&world, "ended", 1).await;
-    let status = world.operator.terminate();
-    assert_eq!(status.code(), Some(0), "{}", world.operator.log_tail());
+    // Another is in the middle.
+    wire.hold_parts("2-", 1);
+    eventually(PATIENCE, "a part of another is there", async || {
+        let sent = succeeded(&world.bucket, "UploadPart");
+        if sent.keys().any(|key| key.contains("/2-")) {
+            Ok(())
+        } else {
+            Err(format!("{sent:?}"))
+        }
+    })
+    .await;
+    slow::terminate(&mut world, &wire).await;
     // Nothing was cut off, so everything is known.
     let ended = world.bucket.uploads().await;
     let before = [finished(&world)];
-    wire.speed(None);
+    wire.open();
     world.operator.restart();
     all_is_there_once(&world, "ended", &before).await;
     assert_eq!(

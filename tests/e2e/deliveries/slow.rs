@@ -1,61 +1,61 @@
-//! A wire of a given speed between the operator and the S3 server, so that a test may look at (and
-//! disturb) a delivery that is half done for certain.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A wire between the operator and the S3 server that holds what it is told to, so that a test may look
+//! at (and disturb) a delivery that is half done for certain, on any machine.
+//!
+//! Parts that are held take the operator's leave to send: with all of it taken nothing else is sent. So what
+//! has to land first must be all that isn't held from its very beginning.
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, watch};
 
 use super::KIND;
 use crate::support::operator::OperatorConfig;
-use crate::support::wait::PATIENCE;
+use crate::support::proxy::{Asked, Proxy};
+use crate::support::wait::{PATIENCE, until};
 use crate::support::world::{PREFIX, WRITE_ACTIONS};
 use crate::support::{S3Server, World};
 
-/// What one chunk of the wire carries, in bytes.
-const CHUNK: usize = 64 << 10;
-
-/// Bytes a second towards the server; none means as fast as it goes, 0 that nothing moves.
-type Speed = Option<u64>;
-
-/// The wire. It passes on what it gets, TCP to TCP; signatures stay right, as they cover the Host header.
+/// The wire. Signatures stay right, as they cover the Host header.
 pub(super) struct Wire {
+    proxy: Proxy,
     url: String,
-    speed: watch::Sender<Speed>,
-    listening: tokio::task::JoinHandle<()>,
 }
 
 impl Wire {
-    /// A wire to that server, in the runtime of the test.
-    pub(super) async fn to(server: &S3Server, speed: Speed) -> Wire {
-        let target = server.url().trim_start_matches("http://").to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (speed, seen) = watch::channel(speed);
-        let listening = tokio::spawn(async move {
-            let turn = Arc::new(Mutex::new(()));
-            while let Ok((client, _)) = listener.accept().await {
-                let connection = connection(client, target.clone(), seen.clone(), turn.clone());
-                tokio::spawn(connection);
-            }
-        });
-        Wire {
-            url,
-            speed,
-            listening,
-        }
+    /// A wire to that server that holds nothing yet, in the runtime of the test.
+    pub(super) async fn to(server: &S3Server) -> Wire {
+        let proxy = Proxy::before(server.url()).await;
+        let url = proxy.url();
+        Wire { proxy, url }
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Changes the speed of what is under way too.
-    pub(super) fn speed(&self, speed: Speed) {
-        self.speed.send_replace(speed);
+    /// Holds those requests, and no others.
+    pub(super) fn hold(&self, holds: impl Fn(&Asked<'_>) -> bool + Send + Sync + 'static) {
+        self.proxy.hold(holds);
+    }
+
+    /// Holds every part behind the first `parts` of objects whose key has `name` in it.
+    pub(super) fn hold_parts(&self, name: &'static str, parts: u32) {
+        self.hold(move |asked| {
+            asked.subject.contains(name) && asked.part.is_some_and(|part| part > parts)
+        });
+    }
+
+    /// Holds everything that concerns objects whose key has `name` in it, from their uploads' creation on.
+    pub(super) fn hold_object(&self, name: &'static str) {
+        self.hold(move |asked| asked.subject.contains(name));
+    }
+
+    /// Holds everything, as a store that hangs.
+    pub(super) fn stand_still(&self) {
+        self.hold(|_| true);
+    }
+
+    /// Lets everything pass.
+    pub(super) fn open(&self) {
+        self.hold(|_| false);
     }
 
     /// The operator's configuration with the wire for both modes.
@@ -66,75 +66,13 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.listening.abort();
-    }
-}
-
-async fn connection(
-    mut client: TcpStream,
-    target: String,
-    speed: watch::Receiver<Speed>,
-    turn: Arc<Mutex<()>>,
-) {
-    let Ok(mut server) = TcpStream::connect(target).await else {
-        return;
-    };
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let there = async {
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let read = from_client.read(&mut chunk).await.unwrap_or(0);
-            if read == 0 {
-                break;
-            }
-            wait_for_turn(speed.clone(), &turn, read).await;
-            if to_server.write_all(&chunk[..read]).await.is_err() {
-                break;
-            }
-        }
-    };
-    let back = async {
-        // An end by error is an end: the client sees a closed connection.
-        let _ = tokio::io::copy(&mut from_server, &mut to_client).await;
-    };
-    tokio::select! {
-        () = there => {}
-        () = back => {}
-    }
-}
-
-/// Takes as long as `bytes` take at that speed, all connections together.
-async fn wait_for_turn(mut speed: watch::Receiver<Speed>, turn: &Mutex<()>, bytes: usize) {
-    let _turn = turn.lock().await;
-    loop {
-        let now = *speed.borrow_and_update();
-        let passed = async {
-            match now {
-                None => {}
-                Some(0) => std::future::pending().await,
-                Some(speed) => {
-                    tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / speed as f64)).await;
-                }
-            }
-        };
-        tokio::select! {
-            () = passed => return,
-            changed = speed.changed() => if changed.is_err() { return },
-        }
-    }
-}
-
 /// A world whose operator has the wire before it, small parts, and (in `change`) more.
 pub(super) async fn world(
     topic: &str,
-    speed: Speed,
     change: impl FnOnce(OperatorConfig) -> OperatorConfig,
 ) -> (World, Wire) {
     let server = S3Server::shared();
-    let wire = Wire::to(&server, speed).await;
+    let wire = Wire::to(&server).await;
     let world = World::start_with(topic, &server, |config| {
         let config = wire.configure(config).with("transfer.partSize", "5Mi");
         change(config)
@@ -143,7 +81,7 @@ pub(super) async fn world(
     (world, wire)
 }
 
-/// Waits until the store has confirmed some of the delivery, but not all.
+/// Waits until the store has confirmed some of the delivery, but not all: the wire holds the rest.
 pub(super) async fn half_done(world: &World, name: &str) {
     let what = format!("{name} is half done");
     world
@@ -152,11 +90,52 @@ pub(super) async fn half_done(world: &World, name: &str) {
             let done = progress["bytesDone"].as_u64()?;
             assert!(
                 Some(done) < progress["bytesTotal"].as_u64(),
-                "too late: {progress}"
+                "the wire holds nothing: {progress}"
             );
             (done > 0).then_some(())
         })
         .await;
+}
+
+/// Waits until so many objects are delivered and verified, but not all: the wire holds the rest.
+pub(super) async fn objects_done(world: &World, name: &str, objects: u64) {
+    let what = format!("{name} has delivered {objects} objects");
+    world
+        .eventually(PATIENCE, &what, KIND, name, |delivery| {
+            let progress = &delivery["status"]["progress"];
+            let done = progress["objectsDone"].as_u64()?;
+            assert!(
+                Some(done) < progress["objectsTotal"].as_u64(),
+                "the wire holds nothing: {progress}"
+            );
+            (done >= objects).then_some(())
+        })
+        .await;
+}
+
+/// Waits until the delivery's run was told to stop: no part begins any more, and those that are held may land.
+pub(super) async fn told_to_stop(world: &World) {
+    until("the run is told to stop", || {
+        world.operator.log().contains("the run is told to stop")
+    })
+    .await;
+}
+
+/// Ends the operator in order, by SIGTERM, and lets what is held land once it begins no more parts.
+pub(super) async fn terminate(world: &mut World, wire: &Wire) {
+    ask_to_end(world).await;
+    wire.open();
+    until("it has ended", || world.operator.ended().is_some()).await;
+    let code = world.operator.terminate().code();
+    assert_eq!(code, Some(0), "{}", world.operator.log_tail());
+}
+
+/// SIGTERM; returns once no part begins any more.
+pub(super) async fn ask_to_end(world: &mut World) {
+    let heard = |world: &World| world.operator.log().matches("no part begins").count();
+    let before = heard(world);
+    world.operator.signal("TERM");
+    until("it begins no more parts", || heard(world) > before).await;
 }
 
 /// [`World::access_key_destination`] `acme` over the wire.
@@ -171,20 +150,4 @@ pub(super) async fn access_key_destination(world: &World, wire: &Wire) {
         world.bucket.name(),
         wire.url()
     ));
-}
-
-/// Waits until so many objects are delivered and verified, but not all.
-pub(super) async fn objects_done(world: &World, name: &str, objects: u64) {
-    let what = format!("{name} has delivered {objects} objects");
-    world
-        .eventually(PATIENCE, &what, KIND, name, |delivery| {
-            let progress = &delivery["status"]["progress"];
-            let done = progress["objectsDone"].as_u64()?;
-            assert!(
-                Some(done) < progress["objectsTotal"].as_u64(),
-                "too late: {progress}"
-            );
-            (done >= objects).then_some(())
-        })
-        .await;
 }

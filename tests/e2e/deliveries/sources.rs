@@ -1,6 +1,6 @@
 //! Which files a path stands for.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::{KIND, completes, conditions, deliver, names, table};
 use crate::support::World;
@@ -72,9 +72,15 @@ async fn a_young_file_is_waited_for() {
     world.access_key_destination("acme", "").await;
     world.condition("obdest", "acme", "Ready", "True").await;
     let source = table(1, 10_000);
-    world.file("a.csv", &source);
+    let file = world.file("a.csv", &source);
     let manifest = super::manifest("aged", "a.csv", "")
-        .replace("path: \"a.csv\"", "path: \"a.csv\", minAge: 8s");
+        .replace("path: \"a.csv\"", "path: \"a.csv\", minAge: 4s");
+    // However long the rest takes, the file is young.
+    let set_modified = |time| {
+        let file = std::fs::File::options().write(true).open(&file).unwrap();
+        file.set_modified(time).unwrap();
+    };
+    set_modified(SystemTime::now() + Duration::from_secs(3600));
     world.apply(&manifest);
     let what = "it waits for the file";
     let waiting = world
@@ -93,9 +99,11 @@ async fn a_young_file_is_waited_for() {
     );
     assert!(world.bucket.keys().is_empty());
 
-    let file = std::fs::metadata(world.folder().join("a.csv")).unwrap();
+    let touched = SystemTime::now();
+    set_modified(touched);
+    super::request(&world, KIND, "aged", "now");
     let delivery = completes(&world, "aged").await;
-    assert!(file.modified().unwrap().elapsed().unwrap() >= Duration::from_secs(8));
+    assert!(touched.elapsed().unwrap() >= Duration::from_secs(4));
     assert_eq!(names(&world.bucket, &delivery), ["a.csv"]);
     assert_eq!(world.bucket.files()["audience/a.csv"], source);
 }

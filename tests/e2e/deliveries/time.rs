@@ -1,10 +1,12 @@
 //! How long a delivery may work, and how long it is kept.
 
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
-use super::slow::{self, Wire, half_done};
+use super::slow::{self, Wire, half_done, told_to_stop};
 use super::{
     KIND, assert_same, completes, conditions, deliver, delivered, fails, joined, large_table,
     nothing_internal_is_left, request, table,
@@ -16,12 +18,11 @@ use crate::support::{OperatorConfig, World};
 /// Eight parts.
 const LARGE: usize = 40 << 20;
 
-/// Bytes a second at which the large file takes 20 s, and a part two and a half.
-const SLOW: Option<u64> = Some(2 << 20);
-
+/// A world whose wire lets one part of the large file through.
 async fn world(topic: &str) -> (World, Wire) {
     let one = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 1);
-    let (world, wire) = slow::world(topic, SLOW, one).await;
+    let (world, wire) = slow::world(topic, one).await;
+    wire.hold_parts("2.csv", 1);
     world.file("2.csv", large_table(2, LARGE));
     world.cross_account_destination("acme", "").await;
     world.condition("obdest", "acme", "Ready", "True").await;
@@ -36,6 +37,11 @@ fn patch(world: &World, name: &str, spec: &str) {
         .ok();
 }
 
+fn set_modified(file: &Path, time: SystemTime) {
+    let file = File::options().write(true).open(file).unwrap();
+    file.set_modified(time).unwrap();
+}
+
 fn active_seconds(delivery: &Value) -> u64 {
     delivery["status"]["activeSeconds"]
         .as_u64()
@@ -47,7 +53,8 @@ async fn a_delivery_that_works_for_too_long_fails_and_leaves_no_upload() {
     let (world, wire) = world("time-deadline").await;
     let more = "  receipt: {md5: false}\n  activeDeadlineSeconds: 4\n";
     deliver(&world, "late", "2.csv", more);
-    half_done(&world, "late").await;
+    told_to_stop(&world).await;
+    wire.open();
     let message = fails(&world, "late", "DeadlineExceeded").await;
     assert!(message.contains("activeDeadlineSeconds, 4 s"), "{message}");
     let late = world.get(KIND, "late");
@@ -55,7 +62,6 @@ async fn a_delivery_that_works_for_too_long_fails_and_leaves_no_upload() {
     assert!(world.bucket.keys().is_empty());
 
     // Allowed more and asked again, its time starts anew.
-    wire.speed(None);
     patch(&world, "late", "{\"activeDeadlineSeconds\": 100}");
     request(&world, KIND, "late", "again");
     let delivery = completes(&world, "late").await;
@@ -65,10 +71,12 @@ async fn a_delivery_that_works_for_too_long_fails_and_leaves_no_upload() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_that_is_set_on_a_running_delivery_holds() {
-    let (world, _wire) = world("time-set").await;
+    let (world, wire) = world("time-set").await;
     deliver(&world, "late", "2.csv", "  receipt: {md5: false}\n");
     half_done(&world, "late").await;
     patch(&world, "late", "{\"activeDeadlineSeconds\": 1}");
+    told_to_stop(&world).await;
+    wire.open();
     fails(&world, "late", "DeadlineExceeded").await;
 }
 
@@ -78,8 +86,15 @@ async fn time_counts_over_restarts_and_not_while_suspended() {
     let start = Instant::now();
     let more = "  receipt: {md5: false}\n  activeDeadlineSeconds: 1000\n";
     deliver(&world, "counted", "2.csv", more);
-    half_done(&world, "counted").await;
+    let what = "it has worked for a second";
+    world
+        .eventually(PATIENCE, what, KIND, "counted", |delivery| {
+            (active_seconds(delivery) >= 1).then_some(())
+        })
+        .await;
     patch(&world, "counted", "{\"suspend\": true}");
+    told_to_stop(&world).await;
+    wire.open();
     world.reason(KIND, "counted", "Ready", "Suspended").await;
     let held = Instant::now();
     let before = active_seconds(&world.get(KIND, "counted"));
@@ -92,7 +107,6 @@ async fn time_counts_over_restarts_and_not_while_suspended() {
     .await;
     assert_eq!(active_seconds(&world.get(KIND, "counted")), before);
 
-    wire.speed(None);
     let held = held.elapsed();
     patch(&world, "counted", "{\"suspend\": false}");
     let delivery = completes(&world, "counted").await;
@@ -107,8 +121,9 @@ async fn time_counts_over_restarts_and_not_while_suspended() {
 #[tokio::test]
 async fn waiting_and_suspension_are_no_attempts_and_no_work() {
     let world = World::start("time-waiting").await;
-    world.file("a.csv", table(1, 10_000));
-    let more = "  backoffLimit: 0\n  activeDeadlineSeconds: 60\n  suspend: true\n";
+    let start = Instant::now();
+    let file = world.file("a.csv", table(1, 10_000));
+    let more = "  backoffLimit: 0\n  activeDeadlineSeconds: 1000\n  suspend: true\n";
     let path = "{path: \"a.csv\"}";
     let young =
         super::manifest("patient", "a.csv", more).replace(path, "{path: a.csv, minAge: 4s}");
@@ -118,11 +133,14 @@ async fn waiting_and_suspension_are_no_attempts_and_no_work() {
     world
         .reason(KIND, "patient", "Ready", "DestinationNotReady")
         .await;
-    world.file("a.csv", table(1, 10_000));
+    // However long that takes, the file is young.
+    let later = SystemTime::now() + Duration::from_secs(3600);
+    set_modified(&file, later);
     world.access_key_destination("acme", "").await;
     world
         .reason(KIND, "patient", "Ready", "WaitingForSource")
         .await;
+    let waited = Instant::now();
     let waiting = world.get(KIND, "patient");
     assert_eq!(
         conditions(&waiting),
@@ -130,8 +148,17 @@ async fn waiting_and_suspension_are_no_attempts_and_no_work() {
         "{waiting:#}"
     );
     assert!(waiting["status"]["attempts"].is_null(), "{waiting:#}");
+    until("it waited for a while", || {
+        waited.elapsed() > Duration::from_secs(4)
+    })
+    .await;
+    let waited = waited.elapsed();
+    set_modified(&file, SystemTime::now());
+    // It comes back to the file when that was to be old enough, or when it is asked.
+    request(&world, KIND, "patient", "now");
     let delivery = completes(&world, "patient").await;
-    assert!(active_seconds(&delivery) < 4, "{delivery:#}");
+    let most = (start.elapsed() - waited).as_secs() + 1;
+    assert!(active_seconds(&delivery) <= most, "{most} {delivery:#}");
     delivered(&world.bucket, &delivery);
 }
 
@@ -164,18 +191,14 @@ async fn a_finished_delivery_goes_when_its_time_is_over_and_what_was_delivered_s
     assert_eq!(world.bucket.uploads().await, []);
 
     // A failed one too, and not before.
-    deliver(
-        &world,
-        "failed",
-        "none.csv",
-        "  ttlSecondsAfterFinished: 3\n",
-    );
+    deliver(&world, "failed", "none.csv", "");
     let failed = world.condition(KIND, "failed", "Failed", "True").await;
     let end: jiff::Timestamp = failed["lastTransitionTime"]
         .as_str()
         .unwrap()
         .parse()
         .unwrap();
+    patch(&world, "failed", "{\"ttlSecondsAfterFinished\": 3}");
     is_gone(&world, "failed").await;
     assert!(jiff::Timestamp::now().duration_since(end).as_secs() >= 3);
 

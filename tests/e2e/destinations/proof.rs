@@ -116,20 +116,20 @@ async fn events_are_for_changes() {
 async fn a_refusal_is_tried_again_after_a_pause_and_written_once() {
     let world = World::start("pause").await;
     world.secret("acme", &world.s3.user("stranger"));
+    let start = Instant::now();
     world.apply(&access_key(&world, "acme", &world.bucket, ""));
     refused(&world, "acme", "AccessDenied", &[]).await;
-    let start = Instant::now();
-    assert_eq!(proofs(&world.bucket), 1);
     let before = world.get("obdest", "acme");
     eventually(PATIENCE, "access is proved again", async || {
         match proofs(&world.bucket) {
-            1 => Err("one proof"),
+            0 | 1 => Err("one proof at most"),
             _ => Ok(()),
         }
     })
     .await;
+    // 5 s, less a tenth, between the two.
     assert!(
-        start.elapsed() >= Duration::from_secs(3),
+        start.elapsed() >= Duration::from_secs(4),
         "{:?}",
         start.elapsed()
     );

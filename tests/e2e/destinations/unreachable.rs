@@ -12,8 +12,8 @@ async fn a_fresh_destination_waits_for_three_answers_before_it_needs_somebody() 
     let world = World::start_with("down", &s3, |config| config).await;
     world.secret("acme", &s3.user("writer"));
     s3.stop();
-    world.apply(&access_key(&world, "acme", &world.bucket, ""));
     let start = Instant::now();
+    world.apply(&access_key(&world, "acme", &world.bucket, ""));
     world
         .reason("obdest", "acme", "Ready", "EndpointUnreachable")
         .await;

@@ -22,6 +22,12 @@ region: eu-west-1
 bucketOwner: \"111122223333\"
 permissionMode: CrossAccount";
 
+const ASSUME_ROLE: &str = "\
+bucket: acme-inbound
+prefix: audience/
+permissionMode: AssumeRole
+assumeRole: {roleArn: \"arn:aws:iam::111122223333:role/drop\"}";
+
 #[test]
 fn a_permission_mode_has_exactly_its_own_block() {
     refuses(
@@ -38,12 +44,16 @@ fn a_permission_mode_has_exactly_its_own_block() {
                 "spec.permissionMode: Required value",
             ),
             (
-                "permissionMode: AssumeRole",
-                r#"supported values: "AccessKey", "CrossAccount""#,
+                "permissionMode: AssumeRole\n!accessKey\n!endpoint",
+                "permissionMode AssumeRole needs the block assumeRole: {roleArn: ...}, the role that the customer made for us",
+            ),
+            (
+                "assumeRole: {roleArn: \"arn:aws:iam::111122223333:role/drop\"}",
+                "the block assumeRole goes with permissionMode AssumeRole only",
             ),
             (
                 "permissionMode: accessKey",
-                r#"supported values: "AccessKey", "CrossAccount""#,
+                r#"supported values: "AccessKey", "CrossAccount", "AssumeRole""#,
             ),
             ("accessKey: {}", "spec.accessKey.secretRef: Required value"),
             (
@@ -78,6 +88,71 @@ fn a_permission_mode_has_exactly_its_own_block() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_role_is_named_by_its_arn_and_nothing_else_is_asked() {
+    const ARN: &str = "roleArn is the ARN of an IAM role in partition aws, aws-cn or aws-us-gov";
+    const NAME: &str = "behind role/ stand path and name of the role";
+    let role = |arn: &str| format!("assumeRole: {{roleArn: {arn:?}}}");
+    let (in_aws, deep) = ("arn:aws:iam::111122223333:role/", "a/".repeat(1100));
+    let refused_arns = [
+        ("", "should be at least 1 chars long"),
+        ("drop", ARN),
+        ("arn:aws:iam::111122223333:user/drop", ARN),
+        ("arn:aws:iam::11112222333:role/drop", ARN),
+        ("arn:aws:iam:eu-west-1:111122223333:role/drop", ARN),
+        ("arn:aws:sts::111122223333:assumed-role/drop/x", ARN),
+        ("arn:aws-iso:iam::111122223333:role/drop", ARN),
+        ("arn:aws:iam::111122223333:role/", NAME),
+        ("arn:aws:iam::111122223333:role/feeds/", NAME),
+        ("arn:aws:iam::111122223333:role//drop", NAME),
+        ("arn:aws:iam::111122223333:role/*", NAME),
+        ("arn:aws:iam::111122223333:role/dr op", NAME),
+        ("arn:aws:iam::111122223333:role/drop\n", NAME),
+        ("arn:aws:iam::111122223333:role/a:role/b", NAME),
+        (&format!("{in_aws}{}", "a".repeat(65)), NAME),
+        (&format!("{in_aws}{deep}drop"), "may not be more than 2048"),
+    ];
+    let cases = refused_arns.map(|(arn, says)| (role(arn), says));
+    let cases = cases
+        .each_ref()
+        .map(|(change, says)| (change.as_str(), *says));
+    refuses(KIND, ASSUME_ROLE, &cases);
+    refuses(
+        KIND,
+        ASSUME_ROLE,
+        &[
+            (
+                "!assumeRole",
+                "permissionMode AssumeRole needs the block assumeRole: {roleArn: ...}",
+            ),
+            ("assumeRole: {}", "spec.assumeRole.roleArn: Required value"),
+            (
+                "accessKey: {secretRef: {name: acme}}",
+                "the block accessKey goes with permissionMode AccessKey only",
+            ),
+            (
+                "endpoint: https://s3.example.com",
+                "endpoint goes with permissionMode AccessKey only",
+            ),
+            (
+                "permissionMode: CrossAccount\nbucketOwner: \"111122223333\"",
+                "the block assumeRole goes with permissionMode AssumeRole only",
+            ),
+        ],
+    );
+    let long = format!("{in_aws}feeds/eu/{}", "a".repeat(64));
+    let taken = [
+        "arn:aws-cn:iam::111122223333:role/drop",
+        "arn:aws-us-gov:iam::111122223333:role/a/b/c+=,.@_-",
+        &long,
+    ]
+    .map(role);
+    let with_others =
+        "bucketOwner: \"999922223333\"\nacl: BucketOwnerFullControl\nregion: eu-west-1";
+    let [china, gov, long] = &taken;
+    accepts(KIND, ASSUME_ROLE, &[china, gov, long, with_others]);
 }
 
 #[test]
@@ -404,7 +479,6 @@ fn the_other_fields_take_what_they_say() {
 #[test]
 fn a_field_that_does_not_work_yet_or_never_is_unknown() {
     for field in [
-        "assumeRole: {roleArn: x}",
         "encryption: {type: SSE-S3}",
         "crossAccount: {}",
         "splitsize: 1G",
@@ -416,6 +490,16 @@ fn a_field_that_does_not_work_yet_or_never_is_unknown() {
             "{refusal}"
         );
     }
+    let chosen = refused(&manifest(
+        KIND,
+        "acme",
+        ASSUME_ROLE,
+        "assumeRole: {roleArn: \"arn:aws:iam::111122223333:role/drop\", externalId: mine}",
+    ));
+    assert!(
+        chosen.contains("unknown field \"spec.assumeRole.externalId\""),
+        "{chosen}"
+    );
     let nested = refused(&manifest(
         KIND,
         "acme",

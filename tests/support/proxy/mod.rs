@@ -5,6 +5,7 @@
 
 mod classify;
 mod fault;
+mod hold;
 mod serve;
 mod upstream;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use classify::{Dialect, Kind, parameter};
 pub(crate) use fault::{At, Deed, Fault};
+pub(crate) use hold::Asked;
 pub(crate) use upstream::Upstream;
 
 /// A request for the operator's death: whoever owns the operator kills it, starts it again, and answers.
@@ -73,6 +75,7 @@ pub(crate) struct Shared {
     /// Every request is held for that long: a slow wire.
     latency: BTreeMap<Kind, Duration>,
     kills: mpsc::UnboundedSender<Kill>,
+    gate: hold::Gate,
     state: Mutex<State>,
 }
 
@@ -98,6 +101,7 @@ impl Proxy {
             faults,
             latency,
             kills,
+            gate: hold::Gate::default(),
             state: Mutex::default(),
         });
         let task = tokio::spawn(serve::accept(listener, shared.clone()));
@@ -111,6 +115,25 @@ impl Proxy {
     /// `http://127.0.0.1:PORT`
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// One that spoils nothing before that S3 server.
+    pub(crate) async fn before(url: &str) -> Proxy {
+        let dialect = Dialect::S3 { parts: u32::MAX };
+        let (kills, _) = mpsc::unbounded_channel();
+        Proxy::start(
+            Upstream::plain(url),
+            dialect,
+            Vec::new(),
+            BTreeMap::new(),
+            kills,
+        )
+        .await
+    }
+
+    /// From now on, and those that are held now too: requests of which `holds` says so go no further.
+    pub(crate) fn hold(&self, holds: impl Fn(&Asked<'_>) -> bool + Send + Sync + 'static) {
+        self.shared.gate.set(holds);
     }
 
     /// All requests so far, in the order in which they came in.

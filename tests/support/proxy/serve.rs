@@ -17,8 +17,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
-use super::classify::{Dialect, Kind};
+use super::classify::{Dialect, Kind, parameter};
 use super::fault::Deed;
+use super::hold::Asked;
 use super::upstream::Body;
 use super::{Record, Shared};
 
@@ -59,6 +60,13 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let (kind, subject) = shared.dialect.classify(&parts, &body);
+    let number = parameter(parts.uri.query().unwrap_or_default(), "partNumber");
+    let asked = Asked {
+        kind,
+        subject: &subject,
+        part: number.and_then(|number| number.parse().ok()),
+    };
+    shared.gate.pass(&asked).await;
     let kubernetes = matches!(shared.dialect, Dialect::Kubernetes);
     let (place, deed) = shared.admit(Record {
         kind,
