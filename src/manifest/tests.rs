@@ -16,10 +16,12 @@ fn refusals(text: &str) -> String {
 }
 
 /// Objects that name, between them, each field that has a rule; each is one that the apiserver takes.
-const FULL: [&str; 2] = [
+const FULL: [&str; 3] = [
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDestination, metadata: {name: acme}, spec: {
         bucket: acme, prefix: a/, region: eu-west-1, bucketOwner: "111122223333", endpoint: "https://s3.example",
         permissionMode: AccessKey, accessKey: {secretRef: {name: acme}}, splitSize: 1G, verification: {interval: 1h}}}"#,
+    r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDestination, metadata: {name: role}, spec: {
+        bucket: acme, permissionMode: AssumeRole, assumeRole: {roleArn: "arn:aws:iam::111122223333:role/drop"}}}"#,
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDelivery, metadata: {name: acme}, spec: {
         destinationRef: {name: acme}, source: {volume: {path: "a/*.csv", minAge: 60s}},
         split: {size: 1G, maxRecordSize: 1M, separator: "-", delimiter: "\n"},
@@ -67,14 +69,16 @@ fn every_rule_of_our_kinds_is_compiled_and_evaluated() {
         rules(schema.rules().compiled(), "", &mut found);
         assert!(found.len() > 10);
         assert_eq!(found.len(), written(schema.schema()), "none is lost");
-        let sample = FULL.iter().find(|text| text.contains(schema.kind()));
-        let sample: Value = crate::yaml::read(sample.unwrap()).unwrap();
+        let samples = FULL.iter().filter(|text| text.contains(schema.kind()));
+        let samples: Vec<Value> = samples
+            .map(|text| crate::yaml::read(text).unwrap())
+            .collect();
         // What the evaluator meets it evaluates, and what it can't evaluate it refuses: so it is enough that
         // each rule's field is there and that nothing is refused.
         let missing: BTreeSet<&str> = found
             .iter()
             .map(|(path, _)| path.as_str())
-            .filter(|path| sample.pointer(path).is_none())
+            .filter(|path| samples.iter().all(|sample| sample.pointer(path).is_none()))
             .collect();
         assert!(missing.is_empty(), "no sample has {missing:?}");
         // A rule over `oldSelf` is for updates, which no file is.

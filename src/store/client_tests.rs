@@ -1,8 +1,13 @@
-//! Which host a request goes to: told by a presigned request, which the SDK makes without sending anything.
+//! Which host a request goes to. Nothing is sent: S3's is told by a presigned request, STS's by a recorder.
 
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::*;
 use crate::plan::KeyPrefix;
@@ -127,5 +132,70 @@ async fn an_endpoint_is_left_alone_by_the_settings() {
     let theirs = factory.with_access_key(store, &key());
     for bucket in [ours, theirs] {
         assert_eq!(host(&bucket).await.as_deref(), Ok("s3.example:9000"));
+    }
+}
+
+/// Notes where each request would go, and sends none.
+#[derive(Clone, Debug, Default)]
+struct Recorder(Arc<Mutex<Vec<String>>>);
+
+impl HttpConnector for Recorder {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let host = request.uri().split('/').nth(2).unwrap_or_default();
+        self.0.lock().unwrap().push(host.to_owned());
+        HttpConnectorFuture::ready(Err(ConnectorError::user("recorded".into())))
+    }
+}
+
+/// Region; then STS's host as it is, with FIPS, with dual-stack, and with both.
+const STS_HOSTS: [(&str, [&str; 4]); 3] = [
+    (
+        "us-east-1",
+        [
+            "sts.us-east-1.amazonaws.com",
+            "sts-fips.us-east-1.amazonaws.com",
+            "sts.us-east-1.api.aws",
+            "sts-fips.us-east-1.api.aws",
+        ],
+    ),
+    (
+        "us-gov-west-1",
+        [
+            "sts.us-gov-west-1.amazonaws.com",
+            "sts.us-gov-west-1.amazonaws.com",
+            "sts.us-gov-west-1.api.aws",
+            "sts-fips.us-gov-west-1.api.aws",
+        ],
+    ),
+    (
+        "cn-north-1",
+        [
+            "sts.cn-north-1.amazonaws.com.cn",
+            "sts-fips.cn-north-1.amazonaws.com.cn",
+            "sts.cn-north-1.api.amazonwebservices.com.cn",
+            "sts-fips.cn-north-1.api.amazonwebservices.com.cn",
+        ],
+    ),
+];
+
+#[tokio::test]
+async fn sts_is_asked_in_our_own_region_as_the_settings_say() {
+    for (region, hosts) in STS_HOSTS {
+        for (at, expected) in hosts.into_iter().enumerate() {
+            let recorder = Recorder::default();
+            let connector = SharedHttpConnector::new(recorder.clone());
+            let factory = ClientFactory {
+                http: http_client_fn(move |_, _| connector.clone()),
+                ..ClientFactory::new(options(at % 2 == 1, at >= 2))
+            };
+            let identity = OwnIdentity {
+                region: region.parse().unwrap(),
+                ..OwnIdentity::fixed(&key())
+            };
+            let sts = factory.sts(&identity);
+            let asked = sts.assume_role().role_arn("r").role_session_name("s");
+            assert!(asked.send().await.is_err());
+            assert_eq!(*recorder.0.lock().unwrap(), [expected], "{region} {at}");
+        }
     }
 }
