@@ -11,6 +11,7 @@ mod delivery;
 mod destination;
 mod error;
 mod events;
+mod finalizers;
 mod ledger;
 mod offline;
 mod start;

@@ -11,9 +11,11 @@
 mod support;
 
 mod attacks;
+mod canary;
 mod commands;
 mod deliveries;
 mod destinations;
 mod environment;
+mod modes;
 mod rbac;
 mod schema;

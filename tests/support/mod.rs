@@ -13,9 +13,11 @@
     reason = "a broken environment is a failed test"
 )]
 
+pub(crate) mod aws;
 pub(crate) mod control_plane;
 #[allow(unreachable_pub, reason = "shared with the unit tests of the crate")]
 pub(crate) mod dialects;
+pub(crate) mod hung;
 pub(crate) mod manifest;
 pub(crate) mod operator;
 pub(crate) mod process;
@@ -24,6 +26,7 @@ pub(crate) mod s3;
 pub(crate) mod wait;
 pub(crate) mod world;
 
+pub(crate) use aws::{Account, Aws, AwsBucket, AwsKey};
 pub(crate) use control_plane::ControlPlane;
 pub(crate) use operator::{Operator, OperatorConfig};
 pub(crate) use s3::{Bucket, Credentials, S3Server};

@@ -291,9 +291,7 @@ impl Bucket {
 
     /// Every object's bytes by key, read from the server's disk.
     pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        collect(&self.folder(), &self.folder(), &mut files);
-        files
+        files_below(&self.folder())
     }
 
     /// Every object's key.
@@ -323,6 +321,13 @@ impl Bucket {
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.server.requests(&self.name)
     }
+}
+
+/// The objects of a bucket that the server keeps in `folder`: each one's bytes by key.
+pub(crate) fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    collect(folder, folder, &mut files);
+    files
 }
 
 /// Adds the regular files under `folder`, by their path relative to `root`. Files that vanish meanwhile
