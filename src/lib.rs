@@ -5,6 +5,7 @@
 //! | [`api`] | the kinds, their validation, reasons and conditions | nothing of ours |
 //! | [`yaml`] | YAML in and out | nothing of ours |
 //! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `store` (names), `yaml` |
+//! | [`manifest`] | manifests from files, taken and refused as the apiserver would | `api`, `yaml` |
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
 //! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
@@ -19,6 +20,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod controllers;
+pub mod manifest;
 pub mod plan;
 pub mod runtime;
 pub mod source;

@@ -20,8 +20,14 @@ const CRATES: &[(&str, &[&str])] = &[
     // Nothing outside `store` sees a type of the AWS SDK, so another client stays possible.
     ("aws_*", &["store"]),
     // The engine knows nothing of Kubernetes: it also runs without a cluster.
-    ("kube", &["api", "controllers", "runtime", "cli"]),
-    ("k8s_openapi", &["api", "controllers", "runtime", "cli"]),
+    (
+        "kube",
+        &["api", "manifest", "controllers", "runtime", "cli"],
+    ),
+    (
+        "k8s_openapi",
+        &["api", "manifest", "controllers", "runtime", "cli"],
+    ),
     // Unmaintained: one module, so that it can be replaced.
     ("serde_yaml", &["yaml"]),
     ("clap", &["cli"]),

@@ -47,6 +47,10 @@ use super::rules;
         .message("the block assumeRole goes with permissionMode AssumeRole only"),
     validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.endpoint)")
         .message("endpoint goes with permissionMode AccessKey only: our own identity signs for AWS alone"),
+    validation = Rule::new("!has(self.caBundleRef) || has(self.endpoint)")
+        .message("caBundleRef goes with endpoint only: AWS's own certificates need no bundle"),
+    validation = Rule::new("!has(self.caBundleRef) || !has(self.endpoint) || self.endpoint.startsWith('https://')")
+        .message("caBundleRef goes with an endpoint that begins with https:// only: without TLS there is no certificate"),
     validation = Rule::new("self.permissionMode != 'CrossAccount' || has(self.bucketOwner)")
         .message("permissionMode CrossAccount needs bucketOwner, the customer's 12-digit account id"),
     validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.encryption) || self.encryption.type != 'SSE-KMS' || (has(self.encryption.kmsKeyId) && self.encryption.kmsKeyId.startsWith('arn:'))")
@@ -101,6 +105,10 @@ pub struct OutboundDestinationSpec {
     #[x_kube(validation = Rule::new(r"self.matches('^https?://([a-zA-Z0-9.-]+|[\\[][0-9a-fA-F:]+[\\]])(:[0-9]{1,5})?$')")
         .message("an endpoint is scheme, host and port, for example https://s3.example.com:9000, without a path"))]
     pub endpoint: Option<String>,
+
+    /// The authorities that the endpoint's certificate may come from, in place of the system's; with endpoint only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_ref: Option<ConfigMapRef>,
 
     /// How the bucket stands in the URL. Absent: Path for an endpoint or a bucket with a dot, else VirtualHosted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -207,6 +215,17 @@ pub struct AccessKeyRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretRef {
     /// The Secret's name.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+    )]
+    pub name: String,
+}
+
+/// A ConfigMap in the same namespace, with PEM certificates under the key ca.crt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigMapRef {
+    /// The ConfigMap's name.
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")

@@ -108,6 +108,10 @@ pub struct IdentitySnapshot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret_name: Option<String>,
+    /// The ConfigMap of the authorities that the endpoint's certificate may come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub ca_bundle_name: Option<String>,
     /// The role of AssumeRole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]

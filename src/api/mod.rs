@@ -32,8 +32,8 @@ pub use delivery::{
     PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
-    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity,
-    OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
+    AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
+    Identity, OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
     VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};

@@ -25,7 +25,7 @@ pub(super) fn quantity_positive() -> Rule {
 pub(super) fn quantity_whole() -> Rule {
     Rule::new(
         "type(self) == int || !isQuantity(self) || quantity(self).isGreaterThan(quantity('1T')) \
-         || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[.][0-9]{7,}m|[.][0-9]+[nu]|[eE]-'))",
+         || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[num]$|[eE]-'))",
     )
     .message("a size must be whole bytes")
 }

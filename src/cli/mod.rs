@@ -1,8 +1,12 @@
 //! The commands.
 
 mod crds;
+mod grant;
+mod input;
 mod reasons;
+mod report;
 mod run;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +46,22 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Proves destinations from their manifests, without a cluster: an upload is created, one part sent, and the upload aborted.
+    Verify {
+        #[command(flatten)]
+        input: input::Input,
+        /// How the result is printed; json and yaml are the objects with the status that the operator would write.
+        #[arg(short, long, value_enum, default_value_t = verify::Output::Table)]
+        output: verify::Output,
+    },
+    /// Prints the policies that a destination needs, and who pastes each where. Nothing is contacted.
+    Grant {
+        #[command(flatten)]
+        input: input::Input,
+        /// How the policies are printed.
+        #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
+        output: grant::Output,
+    },
 }
 
 /// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
@@ -51,5 +71,7 @@ pub fn main() -> ExitCode {
         Command::Run { config } => run::main(&config),
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Reasons { output } => reasons::main(output.as_deref()),
+        Command::Verify { input, output } => verify::main(&input, output),
+        Command::Grant { input, output } => grant::main(&input, output),
     }
 }

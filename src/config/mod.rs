@@ -43,7 +43,7 @@ pub enum ConfigError {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// Part of tokens and external IDs; never changed.
@@ -239,6 +239,20 @@ impl Config {
         })?;
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// What applies where a command has no file: no identity and no tenancy, and the stores at `endpoints`, with
+    /// `http://` too, because whoever runs the command named them.
+    pub fn without_a_file(endpoints: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            cluster_id: "none".to_owned(),
+            endpoints: EndpointsConfig {
+                allow: endpoints.into_iter().collect(),
+                allow_plain_http: true,
+                ..EndpointsConfig::default()
+            },
+            ..Self::default()
+        }
     }
 
     /// Keys that give what a later version's objects ask for: said at start, so that nobody takes them for at work.

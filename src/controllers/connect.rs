@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _};
 
 use super::context::Context;
-use super::tenancy;
+use super::{ca_bundle, tenancy};
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
 use crate::store::{
     AccessKey, AccessKeyInvalid, AwsTarget, Bucket, ExternalId, OwnIdentity, RoleArnInvalid,
@@ -35,6 +35,22 @@ pub(crate) enum NoConnection {
     },
 }
 
+impl NoConnection {
+    /// The same, after the Secret of that version was read.
+    fn with_secret_version(self, version: Option<&str>) -> Self {
+        match self {
+            Self::Refused {
+                reason, message, ..
+            } => Self::Refused {
+                reason,
+                message,
+                secret_version: version.map(str::to_owned),
+            },
+            unanswered @ Self::Unanswered { .. } => unanswered,
+        }
+    }
+}
+
 /// Connects to `target` as the destination `namespace`/`name` says in its `spec`.
 ///
 /// # Errors
@@ -58,7 +74,10 @@ pub(crate) async fn connect(
                 .map(|key| key.secret_ref.name.as_str())
                 .unwrap_or_default();
             let (key, secret_version) = access_key(context, namespace, secret).await?;
-            let bucket = context.factory.with_access_key(target, &key);
+            let factory = ca_bundle::factory(context, namespace, spec)
+                .await
+                .map_err(|error| error.with_secret_version(secret_version.as_deref()))?;
+            let bucket = factory.with_access_key(target, &key);
             Ok(Connection {
                 bucket,
                 secret_version,

@@ -4,6 +4,7 @@
 //! feeds its news back as triggers.
 
 mod buckets;
+mod ca_bundle;
 mod connect;
 mod context;
 mod delivery;
@@ -12,6 +13,7 @@ mod error;
 mod events;
 mod finalizers;
 mod ledger;
+mod offline;
 mod start;
 mod status;
 mod supervisor;
@@ -20,6 +22,7 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use offline::Offline;
 pub use start::{StartError, run};
 
 use crate::api::REQUESTED_AT;

@@ -96,7 +96,8 @@ pub async fn run(
     Ok(())
 }
 
-async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
+/// What all watches share.
+pub(super) async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
     let parse = |key, url: &Option<String>| {
         let parsed = url
             .as_deref()

@@ -1,7 +1,8 @@
 //! Makes buckets that can be called: one HTTPS client and its connections for all destinations.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -11,10 +12,12 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
 use super::answer::BoundAnswer;
 use super::bucket::{Bucket, Transport};
+use super::ca_bundle::CaBundle;
 use super::credentials::{AccessKey, OwnIdentity, app_name};
 use super::endpoint::Endpoint;
 use super::role::RoleRequest;
@@ -23,6 +26,9 @@ use super::target::{Addressing, AwsTarget, Target};
 
 /// How long TCP and TLS may take to a store that is there; a lost SYN is sent again after 1 s and 3 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bundles of authorities whose connections are kept: one for each store of its own authority, with room for changes.
+const MAX_BUNDLES: usize = 64;
 
 /// How AWS's own S3 is reached, by the operator's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +47,7 @@ pub struct AwsOptions {
 #[derive(Clone)]
 pub struct ClientFactory {
     http: SharedHttpClient,
+    trusting: Arc<Mutex<HashMap<[u8; 32], SharedHttpClient>>>,
     aws: AwsOptions,
 }
 
@@ -49,8 +56,27 @@ impl ClientFactory {
     #[must_use]
     pub fn new(aws: AwsOptions) -> Self {
         Self {
-            http: http_client(),
+            http: http_client(None),
+            trusting: Arc::default(),
             aws,
+        }
+    }
+
+    /// The same factory, whose buckets trust the authorities of `bundle` and no other. Equal bundles share
+    /// connections; another bundle begins with new ones.
+    #[must_use]
+    pub fn trusting(&self, bundle: &CaBundle) -> Self {
+        let mut known = self.trusting.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_BUNDLES && !known.contains_key(&bundle.hash()) {
+            // Buckets in use hold their own; what comes next connects anew.
+            known.clear();
+        }
+        let http = known
+            .entry(bundle.hash())
+            .or_insert_with(|| http_client(Some(bundle)));
+        Self {
+            http: http.clone(),
+            ..self.clone()
         }
     }
 
@@ -166,17 +192,35 @@ fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// The SDK's default HTTPS client (aws-lc-rs, the system's roots or `SSL_CERT_FILE`, proxies from the
-/// environment), made here so that all buckets share it: each SDK client would make its own.
-fn http_client() -> SharedHttpClient {
-    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+/// The SDK's default HTTPS client (aws-lc-rs, proxies from the environment; the bundle's authorities, else the
+/// system's roots or `SSL_CERT_FILE`), made here so that all buckets share it: each SDK client would make its own.
+pub(super) fn http_client(bundle: Option<&CaBundle>) -> SharedHttpClient {
+    let tls = bundle.map(tls_context);
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = aws_smithy_http_client::Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
             .proxy_config(ProxyConfig::from_env());
         connector.set_connector_settings(settings.cloned());
+        if let Some(tls) = &tls {
+            connector.set_tls_context(tls.clone());
+        }
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }
         connector.build()
     })
 }
+
+#[allow(
+    clippy::expect_used,
+    reason = "the builder has no error of its own; to go on without it would trust others"
+)]
+fn tls_context(bundle: &CaBundle) -> TlsContext {
+    let store = TrustStore::empty().with_pem_certificate(bundle.pem());
+    let context = TlsContext::builder().with_trust_store(store).build();
+    context.expect("a TLS context of certificates that were read before")
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

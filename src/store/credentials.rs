@@ -180,6 +180,8 @@ impl OwnIdentity {
         let config = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::new(region.as_str().to_owned()))
             .app_name(app_name())
+            // Ours knows the proxies of the environment.
+            .http_client(super::client::http_client(None))
             .load()
             .await;
         config

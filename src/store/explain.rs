@@ -112,7 +112,7 @@ fn without_random(message: &str) -> String {
 pub(super) fn no_answer(case: &Case<'_>) -> String {
     let what = match case.error.refusal() {
         Some(Refusal::TlsFailure) => {
-            "The store must show a certificate that is valid for its name and issued by a trusted root."
+            "The store must show a certificate that is valid for its name, from an authority that the system trusts or, where spec.caBundleRef is set, from one in that ConfigMap."
         }
         Some(Refusal::Throttled) => "The store asks for fewer requests; this is tried again later.",
         _ => {

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod headers;
+mod network;
 mod permissions;
 mod place;
 mod proof;

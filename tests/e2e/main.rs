@@ -12,6 +12,7 @@ mod support;
 
 mod attacks;
 mod canary;
+mod commands;
 mod deliveries;
 mod destinations;
 mod environment;

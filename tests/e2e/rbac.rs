@@ -172,6 +172,7 @@ async fn the_operator_may_do_no_more_than_the_example_says() {
         ("watch", "outbounddeliveries.outbound.dev"),
         ("watch", "outbounddestinations.outbound.dev"),
         ("get", "secrets"),
+        ("get", "configmaps"),
     ] {
         assert_eq!(
             may(verb, resource, &["--all-namespaces"]),
@@ -186,7 +187,8 @@ async fn the_operator_may_do_no_more_than_the_example_says() {
         ("delete", "outbounddestinations.outbound.dev"),
         ("patch", "outbounddestinations.outbound.dev"),
         ("watch", "outboundledgers.outbound.dev"),
-        ("get", "configmaps"),
+        ("list", "configmaps"),
+        ("update", "configmaps"),
         ("create", "pods"),
         ("get", "leases.coordination.k8s.io"),
     ] {

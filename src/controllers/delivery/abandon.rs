@@ -8,7 +8,7 @@ use kube::runtime::events::EventType;
 use super::known::{self, Known};
 use super::orphans;
 use crate::api::{
-    AccessKeyRef, AclPolicy, AssumeRoleSpec, IdentitySnapshot, OutboundDelivery,
+    AccessKeyRef, AclPolicy, AssumeRoleSpec, ConfigMapRef, IdentitySnapshot, OutboundDelivery,
     OutboundDestinationSpec, SecretRef,
 };
 use crate::controllers::connect::{NoConnection, connect};
@@ -222,6 +222,10 @@ fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
             .role_arn
             .clone()
             .map(|role_arn| AssumeRoleSpec { role_arn }),
+        ca_bundle_ref: snapshot
+            .ca_bundle_name
+            .clone()
+            .map(|name| ConfigMapRef { name }),
         acl: Some(AclPolicy::None),
         read_back: None,
         split_size: None,

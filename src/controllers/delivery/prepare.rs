@@ -187,5 +187,10 @@ fn snapshot(work: &Work) -> IdentitySnapshot {
             .access_key
             .as_ref()
             .map(|key| key.secret_ref.name.clone()),
+        ca_bundle_name: destination
+            .spec
+            .ca_bundle_ref
+            .as_ref()
+            .map(|bundle| bundle.name.clone()),
     }
 }

@@ -3,6 +3,7 @@
 mod capabilities;
 mod judge;
 mod memory;
+mod once;
 mod permissions;
 mod proof;
 mod resolve;
@@ -22,6 +23,7 @@ use kube::{Api, ResourceExt as _};
 pub(crate) use capabilities::known;
 pub(crate) use judge::Outcome;
 pub(crate) use memory::{Memory, Question};
+pub(crate) use once::{granted, proved};
 pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
 
 use super::context::Context;

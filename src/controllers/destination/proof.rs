@@ -50,9 +50,8 @@ pub(super) async fn prove(
     ) {
         Ok(resolved) => resolved,
         Err(error) => {
-            // The schema refuses it, so only an object from before the schema gets here.
-            outcome.finding =
-                Finding::Refused(DestinationReason::EndpointNotAllowed, error.to_string());
+            // But for an unnamed region the schema refuses it: then the object is from before the schema.
+            outcome.finding = Finding::Refused(error.reason(), error.to_string());
             return outcome;
         }
     };

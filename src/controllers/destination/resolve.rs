@@ -4,14 +4,14 @@ use sha2::{Digest as _, Sha256};
 
 use super::settings;
 use crate::api::{
-    AclPolicy, AddressingStyle, Effective, OutboundDestination, OutboundDestinationSpec,
-    PermissionMode, ReadBack as ReadBackField,
+    AclPolicy, AddressingStyle, DestinationReason, Effective, OutboundDestination,
+    OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
 };
 use crate::config::Config;
 use crate::plan::{KeyPrefix, SplitSize};
 use crate::store::{
-    AccountId, Acl, Addressing, BucketName, Endpoint, PlainHttp, ReadBack, Region, RegionSource,
-    RoleArn, Target,
+    AccountId, Acl, Addressing, BucketName, Endpoint, Partition, PlainHttp, ReadBack, Region,
+    RegionSource, RoleArn, Target,
 };
 
 /// A destination as it will be addressed.
@@ -35,6 +35,16 @@ pub(super) fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -
     move |error| Unresolvable {
         field,
         why: error.to_string(),
+    }
+}
+
+impl Unresolvable {
+    /// The reason that comes nearest.
+    pub(crate) fn reason(&self) -> DestinationReason {
+        match self.field {
+            "region" => DestinationReason::RegionMismatch,
+            _ => DestinationReason::EndpointNotAllowed,
+        }
     }
 }
 
@@ -134,10 +144,14 @@ fn region(
             .map(|identity| identity.region.as_str())
     });
     let guess = guess.and_then(|text| text.parse().ok());
-    Ok((
-        guess.unwrap_or_else(Region::us_east_1),
-        RegionSource::Guessed,
-    ))
+    let guess = guess.unwrap_or_else(Region::us_east_1);
+    if guess.partition() == Partition::Aws {
+        return Ok((guess, RegionSource::Guessed));
+    }
+    let why = format!(
+        "name the bucket's region: outside the aws partition (our own region is {guess}) it can't be learned"
+    );
+    Err(refused("region")(why))
 }
 
 impl Resolved {
@@ -273,6 +287,36 @@ mod tests {
             (store.target.region.as_str(), store.target.addressing),
             ("us-east-1", Addressing::Path)
         );
+    }
+
+    #[test]
+    fn outside_the_aws_partition_the_region_is_named() {
+        let config = |region: &str| -> Config {
+            let identity = format!(
+                "{{accountId: '222222222222', principalArn: 'arn:aws-cn:iam::222222222222:root', region: {region}}}"
+            );
+            yaml::read(&format!("{{clusterId: t, identity: {identity}}}")).unwrap()
+        };
+        let at = |ours: &str, spec: &str| resolve(&config(ours), &yaml::read(spec).unwrap(), None);
+        let unnamed = format!("{{bucket: acme, {CROSS}}}");
+        for ours in ["cn-north-1", "us-gov-west-1"] {
+            let refused = at(ours, &unnamed).unwrap_err();
+            assert_eq!(refused.reason(), DestinationReason::RegionMismatch);
+            assert!(
+                refused
+                    .to_string()
+                    .contains(&format!("our own region is {ours}")),
+                "{refused}"
+            );
+            let named = at(ours, &format!("{{bucket: acme, region: {ours}, {CROSS}}}")).unwrap();
+            assert_eq!(named.region, RegionSource::Named);
+            let store = at(
+                ours,
+                &format!("{{bucket: acme, endpoint: 'https://s3.example', {KEY}}}"),
+            );
+            assert_eq!(store.unwrap().target.region.as_str(), "us-east-1");
+        }
+        assert!(at("eu-west-1", &unnamed).is_ok());
     }
 
     #[test]

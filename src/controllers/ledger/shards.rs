@@ -207,6 +207,7 @@ mod tests {
                 permission_mode: PermissionMode::AccessKey,
                 role_arn: None,
                 secret_name: None,
+                ca_bundle_name: None,
             },
             receipt: LedgerObject {
                 key: plan.receipt().as_str().to_owned(),

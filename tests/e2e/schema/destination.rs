@@ -218,10 +218,7 @@ fn a_bucket_owner_is_twelve_digits_in_quotes() {
             ("bucketOwner: \"\"", DIGITS),
             ("bucketOwner: \"11112222333x\"", DIGITS),
             ("bucketOwner: \"1111-2222-3333\"", "may not be more than 12"),
-            (
-                "bucketOwner: 111122223333",
-                "spec.bucketOwner in body must be of type string",
-            ),
+            ("bucketOwner: 111122223333", "must be of type string"),
         ],
     );
     accepts(KIND, ACCESS_KEY, &["bucketOwner: \"000000000001\""]);
@@ -380,6 +377,31 @@ fn an_endpoint_is_scheme_host_and_port() {
             "!endpoint",
         ],
     );
+}
+
+#[test]
+fn a_bundle_of_authorities_goes_with_an_https_endpoint() {
+    const BUNDLE: &str = "caBundleRef: {name: acme-ca}";
+    let with = |change: &str| format!("{BUNDLE}\n{change}");
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            (&with("!endpoint"), "caBundleRef goes with endpoint only"),
+            (
+                &with("endpoint: http://s3.example.com"),
+                "caBundleRef goes with an endpoint that begins with https:// only",
+            ),
+            ("caBundleRef: {}", "spec.caBundleRef.name: Required value"),
+            ("caBundleRef: {name: A_B}", "spec.caBundleRef.name"),
+        ],
+    );
+    refuses(
+        KIND,
+        CROSS_ACCOUNT,
+        &[(BUNDLE, "caBundleRef goes with endpoint only")],
+    );
+    accepts(KIND, ACCESS_KEY, &[BUNDLE]);
 }
 
 #[test]
