@@ -151,6 +151,7 @@ mod tests {
             secret_version: None,
             region: None,
             capabilities: None,
+            permissions: None,
             trust: trust.map(found),
             finding,
         };
