@@ -124,7 +124,7 @@ impl ClientFactory {
     }
 
     /// STS of our own region: a session of a regional STS holds in every region of the partition.
-    fn sts(&self, identity: &OwnIdentity) -> aws_sdk_sts::Client {
+    pub(super) fn sts(&self, identity: &OwnIdentity) -> aws_sdk_sts::Client {
         let region = identity.region.as_str().to_owned();
         let config = aws_sdk_sts::config::Builder::new()
             .behavior_version(BehaviorVersion::latest())

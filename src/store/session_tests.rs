@@ -4,6 +4,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -17,8 +22,8 @@ use super::*;
 use crate::plan::{ObjectKey, PartNumber};
 use crate::store::testserver::{OURS, PREFIX, at, key, target_at};
 use crate::store::{
-    AwsOptions, AwsTarget, Bucket, ClientFactory, ExternalId, OwnIdentity, PartBody, PartChecksum,
-    Refusal, RoleProof, SessionName, Target, Trust, UploadId, prove_role,
+    AwsOptions, AwsTarget, Bucket, ClientFactory, Endpoint, ExternalId, OwnIdentity, PartBody,
+    PartChecksum, PlainHttp, Refusal, RoleProof, SessionName, Target, Trust, UploadId, prove_role,
 };
 
 const ROLE: &str = "arn:aws:iam::111111111111:role/drop";
@@ -412,4 +417,97 @@ async fn nothing_of_a_session_is_printed() {
         "{printed}"
     );
     assert!(!printed.contains("ASIACANARY"), "{printed}");
+}
+
+/// Where a client would go: it is stopped when it connects.
+#[derive(Clone, Debug, Default)]
+struct Nowhere(Arc<Mutex<Vec<String>>>);
+
+impl HttpConnector for Nowhere {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        self.0.lock().unwrap().push(request.uri().to_owned());
+        HttpConnectorFuture::ready(Err(ConnectorError::io("nowhere".into())))
+    }
+}
+
+#[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table")]
+async fn sts_is_the_one_of_our_own_region_as_configured() {
+    let (fips, dual) = (true, true);
+    for (region, use_fips, use_dual_stack, sts, expected) in [
+        (
+            "eu-west-1",
+            !fips,
+            !dual,
+            None,
+            "https://sts.eu-west-1.amazonaws.com/",
+        ),
+        (
+            "us-east-1",
+            !fips,
+            !dual,
+            None,
+            "https://sts.us-east-1.amazonaws.com/",
+        ),
+        (
+            "us-east-1",
+            fips,
+            !dual,
+            None,
+            "https://sts-fips.us-east-1.amazonaws.com/",
+        ),
+        (
+            "eu-west-1",
+            !fips,
+            dual,
+            None,
+            "https://sts.eu-west-1.api.aws/",
+        ),
+        (
+            "cn-north-1",
+            !fips,
+            !dual,
+            None,
+            "https://sts.cn-north-1.amazonaws.com.cn/",
+        ),
+        (
+            "us-gov-west-1",
+            !fips,
+            !dual,
+            None,
+            "https://sts.us-gov-west-1.amazonaws.com/",
+        ),
+        (
+            "eu-west-1",
+            fips,
+            dual,
+            Some("https://sts.internal.example:8443"),
+            "https://sts.internal.example:8443/",
+        ),
+    ] {
+        let sts = sts.map(|url| Endpoint::parse(url, PlainHttp::Refused).unwrap());
+        let factory = ClientFactory::new(AwsOptions {
+            s3: None,
+            sts,
+            use_fips,
+            use_dual_stack,
+        });
+        let identity = OwnIdentity {
+            region: region.parse().unwrap(),
+            ..OwnIdentity::fixed(&key(OURS))
+        };
+        let nowhere = Nowhere::default();
+        let connects = nowhere.clone();
+        let client = http_client_fn(move |_, _| SharedHttpConnector::new(connects.clone()));
+        let call = factory
+            .sts(&identity)
+            .assume_role()
+            .role_arn(ROLE)
+            .role_session_name("x");
+        let stopped = call
+            .customize()
+            .config_override(aws_sdk_sts::Config::builder().http_client(client));
+        assert!(stopped.send().await.is_err());
+        assert_eq!(*nowhere.0.lock().unwrap(), [expected], "{region}");
+    }
 }

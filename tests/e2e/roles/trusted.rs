@@ -211,9 +211,12 @@ async fn nothing_of_a_session_is_logged_or_told() {
             + &format!("{:?}", roles.world.events("acme")),
     );
     assert!(log.contains("TRACE"), "nothing is traced");
-    for secret in ["<SecretAccessKey>", "<SessionToken>", "ASIA"] {
+    // The element of STS's answer, and what every token of this AWS begins with.
+    for secret in ["<SecretAccessKey>", "IQoJb3JpZ2luX2Vj"] {
         let shown = log.lines().find(|line| line.contains(secret));
         assert_eq!(shown, None, "{secret}");
         assert!(!told.contains(secret), "{secret}: {told}");
     }
+    // An id is no secret, and is nobody's business all the same.
+    assert!(!told.contains("ASIA"), "{told}");
 }
