@@ -11,6 +11,7 @@
 mod support;
 
 mod attacks;
+mod canary;
 mod deliveries;
 mod destinations;
 mod environment;

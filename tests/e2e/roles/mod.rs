@@ -10,7 +10,14 @@ use serde_json::{Value, json};
 use crate::support::world::{PREFIX, find_condition};
 use crate::support::{Account, Aws, AwsBucket, OperatorConfig, S3Server, World};
 
-const REGION: &str = "eu-west-1";
+/// A region of each partition.
+fn region_of(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        _ => "eu-west-1",
+    }
+}
 
 /// A customer with a bucket, us with a role of our own, and an operator that works as it.
 struct Roles {
@@ -32,9 +39,18 @@ impl Roles {
         topic: &str,
         change: impl FnOnce(OperatorConfig) -> OperatorConfig,
     ) -> Roles {
+        Roles::start_in("aws", topic, change).await
+    }
+
+    /// In another partition.
+    async fn start_in(
+        partition: &str,
+        topic: &str,
+        change: impl FnOnce(OperatorConfig) -> OperatorConfig,
+    ) -> Roles {
         let aws = Aws::shared();
-        let ours = aws.account("aws");
-        let customer = aws.account("aws");
+        let ours = aws.account(partition);
+        let customer = aws.account(partition);
         let us = ours.workload_role("outbound", &[]);
         Roles::with(topic, aws, customer, (ours.id, us), change).await
     }
@@ -56,11 +72,12 @@ impl Roles {
         (account, us): (String, String),
         change: impl FnOnce(OperatorConfig) -> OperatorConfig,
     ) -> Roles {
-        let bucket = customer.bucket(REGION);
+        let region = region_of(&customer.partition);
+        let bucket = customer.bucket(region);
         let session = aws.session(&us, "operator");
-        let roles = format!("arn:aws:iam::{}:role/*", customer.id);
+        let roles = format!("arn:{}:iam::{}:role/*", customer.partition, customer.id);
         let world = World::start_with(topic, &S3Server::shared(), |config| {
-            let identity = json!({"accountId": account, "principalArn": us, "region": REGION});
+            let identity = json!({"accountId": account, "principalArn": us, "region": region});
             let config = config
                 .with("identity", identity)
                 .with("tenancy", json!([{"namespaces": ["*"], "roles": [roles]}]))
@@ -85,7 +102,8 @@ impl Roles {
 
     /// The ARN of a role of the customer's, whether it is there or not.
     fn arn(&self, role: &str) -> String {
-        format!("arn:aws:iam::{}:role/{role}", self.customer.id)
+        let Account { partition, id, .. } = &self.customer;
+        format!("arn:{partition}:iam::{id}:role/{role}")
     }
 
     /// Applies the destination `acme` with that role.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Roles, condition};
 use crate::support::aws::AwsRequest;
 use crate::support::proxy::Proxy;
-use crate::support::wait::PATIENCE;
+use crate::support::wait::{PATIENCE, eventually};
 use crate::support::world::find_condition;
 
 /// Bytes in the file: twelve parts.
@@ -148,4 +148,59 @@ async fn a_role_that_is_exchanged_restarts_the_objects_in_flight() {
         "{ended:?}"
     );
     assert_eq!(roles.bucket.uploads().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_is_closed_in_mid_upload_is_waited_for_and_the_same_upload_goes_on() {
+    let (roles, wire, bytes) = half_done("role-closed").await;
+    let arn = roles.arn("drop");
+    let trust = roles.grant("trustPolicy").await;
+    let id = roles.world.get("obdest", "acme")["status"]["externalId"].clone();
+    roles
+        .aws
+        .set_trust(&arn, &trust.replace(id.as_str().unwrap(), "somebody-elses"));
+    assert!(roles.aws.expire_sessions(&arn) > 0);
+    wire.hold(|_| false);
+    let world = &roles.world;
+    world
+        .reason("obdest", "acme", "Ready", "RoleNotAssumable")
+        .await;
+    let waits = |delivery: &Value| {
+        let ready = find_condition(delivery, "Ready")?;
+        ["AccessLost", "DestinationNotReady"]
+            .contains(&ready["reason"].as_str()?)
+            .then_some(())
+    };
+    let what = "the delivery waits for the customer";
+    world.eventually(PATIENCE, what, "obdel", "d", waits).await;
+    roles.aws.set_trust(&arn, &trust);
+    roles.proved("opened").await;
+    completes(&roles).await;
+    let key = format!("{}a.csv", crate::support::world::PREFIX);
+    assert!(roles.bucket.files()[&key] == bytes, "other bytes");
+    assert_eq!(asked(&roles, "CreateMultipartUpload").len(), 1);
+    let parts = asked(&roles, "UploadPart");
+    let sent = parts.iter().filter(|part| part.status == 200).count();
+    assert_eq!(sent, BYTES.div_ceil(PART), "no part goes twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_are_aborted_by_the_role_when_the_destination_is_gone() {
+    let (mut roles, wire, _) = half_done("role-gone").await;
+    assert_eq!(roles.bucket.uploads().await.len(), 1);
+    roles.world.operator.kill9();
+    wire.hold(|_| false);
+    let namespace = &roles.world.namespace;
+    namespace.kubectl(&["delete", "obdest", "acme"]).ok();
+    namespace
+        .kubectl(&["delete", "obdel", "d", "--wait=false"])
+        .ok();
+    roles.world.operator.restart();
+    let gone = async || match roles.world.namespace.get("obdel", "d") {
+        None => Ok(()),
+        Some(delivery) => Err(format!("{delivery:#}\n{}", roles.world.operator.log_tail())),
+    };
+    eventually(PATIENCE, "the delivery is gone", gone).await;
+    assert_eq!(roles.bucket.uploads().await, []);
+    assert_eq!(roles.bucket.keys(), [""; 0]);
 }

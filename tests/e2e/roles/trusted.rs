@@ -1,6 +1,6 @@
 //! A role that trusts us: what both sides paste, and what is proved of it.
 
-use super::{REGION, Roles, condition, message};
+use super::{Roles, condition, message, region_of};
 use crate::support::wait::{PATIENCE, eventually};
 use crate::support::world::PREFIX;
 
@@ -30,7 +30,7 @@ async fn a_role_that_is_made_as_the_status_shows_is_verified_both_ways() {
     assert_eq!(condition(&object, "Ready"), ("True", "Verified"));
     assert_eq!(condition(&object, "AccessVerified"), ("True", "Verified"));
     assert_eq!(condition(&object, "TrustVerified"), ("True", "Verified"));
-    assert_eq!(object["status"]["effective"]["region"], REGION);
+    assert_eq!(object["status"]["effective"]["region"], region_of("aws"));
 
     let asked = roles.aws.assumptions(&arn);
     let with: Vec<_> = asked
@@ -154,4 +154,66 @@ async fn a_re_created_destination_has_the_same_external_id() {
         after["status"]["externalId"]
     );
     assert_eq!(condition(&after, "TrustVerified"), ("True", "Verified"));
+}
+
+#[tokio::test]
+async fn other_partitions_have_roles_and_policies_of_their_own() {
+    for partition in ["aws-cn", "aws-us-gov"] {
+        let topic = format!("role-{partition}");
+        let roles = Roles::start_in(partition, &topic, |config| config).await;
+        roles.destination(
+            &roles.arn("drop"),
+            &format!("  region: {}\n", region_of(partition)),
+        );
+        roles.paste("drop").await;
+        let object = roles.proved("pasted").await;
+        assert_eq!(
+            condition(&object, "Ready"),
+            ("True", "Verified"),
+            "{partition}"
+        );
+        assert_eq!(
+            condition(&object, "TrustVerified"),
+            ("True", "Verified"),
+            "{partition}"
+        );
+        for policy in ["bucketPolicy", "trustPolicy", "identityPolicy"] {
+            let text = object["status"]["grant"][policy].as_str().unwrap();
+            let arns: Vec<_> = text.split("\"arn:").skip(1).collect();
+            let inside = |arn: &&str| arn.starts_with(&format!("{partition}:"));
+            assert!(
+                !arns.is_empty() && arns.iter().all(inside),
+                "{policy}: {text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_session_is_logged_or_told() {
+    let roles = Roles::verified("role-canary", |config| {
+        config.environment("RUST_LOG", "trace")
+    })
+    .await;
+    roles.world.file("a.csv", "a\n");
+    roles.world.apply(
+        "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDelivery\nmetadata: {name: d}\n\
+         spec:\n  destinationRef: {name: acme}\n  source: {volume: {path: a.csv}}\n",
+    );
+    roles
+        .world
+        .condition("obdel", "d", "Complete", "True")
+        .await;
+    let (log, told) = (
+        roles.world.operator.log(),
+        roles.world.get("obdest", "acme").to_string()
+            + &roles.world.get("obdel", "d").to_string()
+            + &format!("{:?}", roles.world.events("acme")),
+    );
+    assert!(log.contains("TRACE"), "nothing is traced");
+    for secret in ["<SecretAccessKey>", "<SessionToken>", "ASIA"] {
+        let shown = log.lines().find(|line| line.contains(secret));
+        assert_eq!(shown, None, "{secret}");
+        assert!(!told.contains(secret), "{secret}: {told}");
+    }
 }

@@ -56,6 +56,8 @@ pub(crate) enum Deed {
     ResetAnswer,
     /// The request is held for that many milliseconds, then goes its way.
     Stall(u64),
+    /// Nobody ever answers: the server never sees the request, and the client must give up on it by itself.
+    Hang,
     /// A bit in the middle of the request's body is flipped.
     FlipByte,
     /// The answer comes without that header.
@@ -110,6 +112,7 @@ impl TryFrom<String> for Deed {
             "ResetRequest" => Self::ResetRequest,
             "ResetAnswer" => Self::ResetAnswer,
             "Stall" => Self::Stall(number()?),
+            "Hang" => Self::Hang,
             "FlipByte" => Self::FlipByte,
             "StripHeader" => Self::StripHeader(value.to_owned()),
             "KillBefore" => Self::KillBefore,
@@ -145,6 +148,7 @@ impl Deed {
                 | Self::Refuse(_)
                 | Self::ErrorIn200
                 | Self::ResetRequest
+                | Self::Hang
                 | Self::KillBefore
         )
     }

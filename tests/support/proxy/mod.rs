@@ -6,6 +6,7 @@
 mod classify;
 mod fault;
 mod hold;
+mod initiators;
 mod serve;
 mod upstream;
 
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     latency: BTreeMap<Kind, Duration>,
     kills: mpsc::UnboundedSender<Kill>,
     gate: hold::Gate,
+    initiators: initiators::Initiators,
     state: Mutex<State>,
 }
 
@@ -111,6 +113,7 @@ impl Proxy {
             latency,
             kills,
             gate: hold::Gate::default(),
+            initiators: initiators::Initiators::default(),
             state: Mutex::default(),
         });
         let task = tokio::spawn(serve::accept(listener, shared.clone()));
@@ -143,6 +146,11 @@ impl Proxy {
     /// From now on, and those that are held now too: requests of which `holds` says so go no further.
     pub(crate) fn hold(&self, holds: impl Fn(&Asked<'_>) -> bool + Send + Sync + 'static) {
         self.shared.gate.set(holds);
+    }
+
+    /// From now on lists of uploads say who began each: `names` by the upload's id.
+    pub(crate) fn name_initiators(&self, names: impl Fn(&str) -> String + Send + Sync + 'static) {
+        self.shared.initiators.set(Arc::new(names));
     }
 
     /// All requests so far, in the order in which they came in.

@@ -173,6 +173,8 @@ impl Exchange {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 self.forward(parts, whole(body)).await
             }
+            // Until the client hangs up, and takes this with it.
+            Deed::Hang => std::future::pending().await,
             Deed::FlipByte => {
                 let mut flipped = body.to_vec();
                 if let Some(byte) = flipped.get_mut(body.len() / 2) {
@@ -237,14 +239,18 @@ impl Exchange {
         let answer = sender.send_request(request).await;
         *behind = Some(sender);
         drop(behind);
-        let (head, body) = answer.map_err(io::Error::other)?.into_parts();
+        let (mut head, body) = answer.map_err(io::Error::other)?.into_parts();
         let status = head.status.as_u16();
         if matches!(self.kind, Kind::WatchDeliveries | Kind::WatchDestinations) {
             self.answered(status, None);
             let body = body.map_err(io::Error::other).boxed_unsync();
             return Ok(Response::from_parts(head, body));
         }
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        if self.kind == Kind::ListUploads && head.status.is_success() {
+            body = self.shared.initiators.put_in(body);
+            head.headers.insert("content-length", body.len().into());
+        }
         self.answered(status, self.kind.creates_upload().then_some(&body));
         Ok(Response::from_parts(head, whole(body)))
     }
