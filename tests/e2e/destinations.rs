@@ -8,6 +8,7 @@ mod place;
 mod proof;
 mod reasons;
 mod rights;
+mod taken_away;
 mod unreachable;
 
 use std::collections::BTreeMap;

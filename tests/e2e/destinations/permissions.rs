@@ -28,7 +28,7 @@ fn all_of_it() -> String {
 }
 
 /// Result and side of each action, by the destination's status.
-fn report(object: &Value) -> BTreeMap<String, (String, String)> {
+pub(super) fn report(object: &Value) -> BTreeMap<String, (String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let lines = object["status"]["permissions"].as_array();
     let lines = lines.unwrap_or_else(|| panic!("no report: {:#}", object["status"]));
@@ -44,13 +44,14 @@ fn report(object: &Value) -> BTreeMap<String, (String, String)> {
 }
 
 /// The message of one line.
-fn message(object: &Value, action: &str) -> String {
+pub(super) fn message(object: &Value, action: &str) -> String {
     let lines = object["status"]["permissions"].as_array().unwrap();
     let line = lines.iter().find(|line| line["action"] == action).unwrap();
     line["message"].as_str().unwrap().to_owned()
 }
 
-fn with_result(object: &Value, result: &str) -> Vec<String> {
+/// The actions with that result, in their order.
+pub(super) fn with_result(object: &Value, result: &str) -> Vec<String> {
     let report = report(object).into_iter();
     report
         .filter(|(_, (found, _))| found == result)

@@ -13,7 +13,23 @@ use crate::support::world::{PREFIX, WRITE_ACTIONS};
 use crate::support::{Credentials, S3Server, World};
 
 /// Reasons that need more than this world has, and the test that reaches each: its file and its name.
-const ELSEWHERE: [(&str, &str, &str); 0] = [];
+const ELSEWHERE: [(&str, &str, &str); 3] = [
+    (
+        "RoleNotAllowed",
+        "tests/e2e/roles/closed.rs",
+        "a_role_that_the_namespace_was_not_given_is_not_even_asked",
+    ),
+    (
+        "RoleNotAssumable",
+        "tests/e2e/roles/closed.rs",
+        "each_side_that_is_missing_is_told",
+    ),
+    (
+        "TrustTooOpen",
+        "tests/e2e/roles/trusted.rs",
+        "a_role_that_asks_for_no_external_id_is_warned_of_and_stays_ready",
+    ),
+];
 
 /// How a destination comes to its reason.
 enum Way {
