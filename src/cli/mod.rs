@@ -3,6 +3,7 @@
 mod crds;
 mod grant;
 mod input;
+mod reasons;
 mod report;
 mod run;
 mod verify;
@@ -54,6 +55,13 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Prints the page of all conditions' reasons (docs/reasons.md).
+    #[command(hide = true)]
+    Reasons {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
@@ -64,5 +72,6 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
+        Command::Reasons { output } => reasons::main(output.as_deref()),
     }
 }

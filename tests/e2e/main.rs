@@ -18,4 +18,5 @@ mod destinations;
 mod environment;
 mod modes;
 mod rbac;
+mod roles;
 mod schema;

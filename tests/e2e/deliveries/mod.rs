@@ -15,6 +15,7 @@ mod orphans;
 mod receipts;
 mod refused;
 mod restart;
+mod rotation;
 mod shutdown;
 mod slow;
 mod sources;

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) use classify::{Dialect, Kind, parameter};
-pub(crate) use fault::{At, Deed, Fault};
+pub(crate) use fault::{At, Deed, Fault, Refusal};
 pub(crate) use hold::Asked;
 pub(crate) use upstream::Upstream;
 
@@ -35,6 +35,7 @@ pub(crate) struct Record {
     pub(crate) subject: String,
     pub(crate) method: String,
     pub(crate) query: String,
+    pub(crate) headers: http::HeaderMap,
     /// Of its kind, from 1.
     pub(crate) n: u32,
     /// Bytes in its body.
@@ -85,6 +86,14 @@ pub(crate) struct Shared {
 struct State {
     counts: BTreeMap<Kind, u32>,
     records: Vec<Record>,
+    rules: Vec<Rule>,
+}
+
+/// Every request of that kind, with that header where one is named, is refused, until the proxy relents.
+struct Rule {
+    kind: Kind,
+    header: Option<&'static str>,
+    refusal: Refusal,
 }
 
 impl Proxy {
@@ -154,6 +163,22 @@ impl Proxy {
             .clone()
     }
 
+    /// Refuses every request of that kind, or those of them that have `header`, until [`Proxy::relent`].
+    pub(crate) fn refuse(&self, kind: Kind, header: Option<&'static str>, refusal: Refusal) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.push(Rule {
+            kind,
+            header,
+            refusal,
+        });
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.clear();
+    }
+
     /// How many of its faults were done.
     pub(crate) fn done(&self) -> usize {
         self.records()
@@ -180,7 +205,12 @@ impl Shared {
             .faults
             .iter()
             .find(|fault| fault.at.hits(record.kind, record.n));
-        record.fault = hit.map(|fault| fault.deed.clone());
+        let rule = state.rules.iter().find(|rule| {
+            let has = |header| record.headers.contains_key(header);
+            rule.kind == record.kind && rule.header.is_none_or(has)
+        });
+        let refused = rule.map(|rule| Deed::Refuse(rule.refusal.clone()));
+        record.fault = hit.map(|fault| fault.deed.clone()).or(refused);
         let deed = record.fault.clone();
         state.records.push(record);
         (state.records.len() - 1, deed)

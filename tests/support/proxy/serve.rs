@@ -73,6 +73,7 @@ async fn handle(
         subject,
         method: parts.method.to_string(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers.clone(),
         n: 0,
         bytes: body.len() as u64,
         text: if kubernetes {
@@ -141,6 +142,11 @@ impl Exchange {
         match deed {
             Deed::Drop => Err(cut("dropped")),
             Deed::Answer(status) => Ok(self.refusal(status)),
+            Deed::Refuse(refusal) => Ok(answer(
+                refusal.status,
+                "application/xml",
+                s3_error(&refusal.code, &refusal.message),
+            )),
             Deed::ErrorIn200 => Ok(self.refusal(200)),
             Deed::AppliedErrorIn200 => {
                 self.forward(parts, whole(body)).await?;
@@ -266,13 +272,17 @@ impl Exchange {
         } else {
             ("application/xml", s3_refusal(status))
         };
-        let mut answer = Response::new(whole(text.into()));
-        *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
-        answer
-            .headers_mut()
-            .insert("content-type", HeaderValue::from_static(kind));
-        answer
+        answer(status, kind, text)
     }
+}
+
+fn answer(status: u16, kind: &'static str, text: String) -> Response<Body> {
+    let mut answer = Response::new(whole(text.into()));
+    *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
+    answer
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static(kind));
+    answer
 }
 
 fn s3_refusal(status: u16) -> String {
@@ -284,9 +294,14 @@ fn s3_refusal(status: u16) -> String {
         429 | 503 => "SlowDown",
         _ => "InternalError",
     };
+    s3_error(code, "said by the proxy")
+}
+
+fn s3_error(code: &str, message: &str) -> String {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;");
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>said by the proxy</Message><RequestId>proxy</RequestId></Error>"
+         <Message>{message}</Message><RequestId>proxy</RequestId></Error>"
     )
 }
 
