@@ -117,7 +117,7 @@ reasons! {
         /// No connection to the store, no answer in time, or no S3 there.
         EndpointUnreachable => "whoever runs the store or the network", "Look at name, port, firewall and proxy; the proof is repeated.";
         /// The store's certificate can't be trusted, or there is no TLS.
-        TlsFailure => "whoever runs the store", "A certificate for its name, by an authority that the operator trusts.";
+        TlsFailure => "whoever runs the store; for a `caBundleRef`, whoever keeps the ConfigMap", "A certificate for its name, by an authority that the operator trusts, or that the ConfigMap's `ca.crt` holds.";
         /// The store asks for fewer requests.
         Throttled => "nobody at first", "The proof is repeated.";
     }

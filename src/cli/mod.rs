@@ -39,13 +39,6 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         output: Option<PathBuf>,
     },
-    /// Prints the page of all conditions' reasons (docs/reasons.md).
-    #[command(hide = true)]
-    Reasons {
-        /// Writes this file instead.
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-    },
     /// Proves destinations from their manifests, without a cluster: an upload is created, one part sent, and the upload aborted.
     Verify {
         #[command(flatten)]
@@ -62,6 +55,13 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Prints the page of all conditions' reasons (docs/reasons.md).
+    #[command(hide = true)]
+    Reasons {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
@@ -70,8 +70,8 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config } => run::main(&config),
         Command::Crds { output } => crds::main(output.as_deref()),
-        Command::Reasons { output } => reasons::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
+        Command::Reasons { output } => reasons::main(output.as_deref()),
     }
 }

@@ -11,7 +11,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 
 use super::*;
 use crate::plan::KeyPrefix;
-use crate::store::PlainHttp;
+use crate::store::{Acl, ObjectSettings, PlainHttp};
 
 fn target(region: &str, addressing: Addressing) -> Target {
     Target {
@@ -21,8 +21,8 @@ fn target(region: &str, addressing: Addressing) -> Target {
         bucket_owner: None,
         endpoint: None,
         addressing,
-        acl: super::super::target::Acl::None,
-        settings: crate::store::ObjectSettings::default(),
+        acl: Acl::None,
+        settings: ObjectSettings::default(),
     }
 }
 
