@@ -11,9 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use outbound_operator::api::{
-    DeliveryReason, DestinationReason, OutboundDelivery, OutboundDestination,
-};
+use outbound_operator::api::{OutboundDelivery, OutboundDestination};
 use outbound_operator::config::Config;
 use serde_json::Value;
 
@@ -38,17 +36,27 @@ fn first_column(page: &str, header: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_reason_is_explained_once_and_in_order() {
-    let words: Vec<&str> = DestinationReason::ALL
-        .iter()
-        .map(|reason| reason.as_str())
-        .collect();
-    assert_eq!(first_column(&text("docs/destination.md"), "reason"), words);
-    let words: Vec<&str> = DeliveryReason::ALL
-        .iter()
-        .map(|reason| reason.as_str())
-        .collect();
-    assert_eq!(first_column(&text("docs/delivery.md"), "reason"), words);
+fn the_page_of_reasons_is_what_the_types_say_and_the_kinds_lead_to_it() {
+    assert_eq!(
+        text("docs/reasons.md"),
+        outbound_operator::api::reasons_page(),
+        "run make generate"
+    );
+    for page in ["docs/destination.md", "docs/delivery.md"] {
+        assert!(text(page).contains("](reasons.md#"), "{page}");
+    }
+}
+
+/// The policies' actions and the report's words, as the page of destinations explains them.
+#[test]
+fn every_permission_is_documented() {
+    let page = text("docs/destination.md");
+    for action in outbound_operator::store::Action::ALL {
+        assert!(page.contains(&format!("`{action}`")), "{action}");
+    }
+    for result in ["`Allowed`", "`Denied`", "`Unknown`", "`Us`", "`Customer`"] {
+        assert!(page.contains(result), "{result}");
+    }
 }
 
 /// The schema's fields, with dots between levels; a level that has members is only named with them.

@@ -5,8 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::assume_role::AssumeRoleSpec;
+use super::capability::Capabilities;
 use super::condition::{Condition, ConditionType, find};
 use super::duration::DurationText;
+use super::object::{EncryptionSpec, ObjectTag, StorageClass};
+use super::permission::Permission;
 use super::quantity::Quantity;
 use super::rules;
 
@@ -45,7 +48,9 @@ use super::rules;
     validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.endpoint)")
         .message("endpoint goes with permissionMode AccessKey only: our own identity signs for AWS alone"),
     validation = Rule::new("self.permissionMode != 'CrossAccount' || has(self.bucketOwner)")
-        .message("permissionMode CrossAccount needs bucketOwner, the customer's 12-digit account id")
+        .message("permissionMode CrossAccount needs bucketOwner, the customer's 12-digit account id"),
+    validation = Rule::new("self.permissionMode == 'AccessKey' || !has(self.encryption) || self.encryption.type != 'SSE-KMS' || (has(self.encryption.kmsKeyId) && self.encryption.kmsKeyId.startsWith('arn:'))")
+        .message("across accounts encryption SSE-KMS needs kmsKeyId as a full ARN, arn:aws:kms:REGION:ACCOUNT:key/ID: an id alone is looked up in our own account; leave encryption out to use the bucket's default key")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct OutboundDestinationSpec {
@@ -129,6 +134,19 @@ pub struct OutboundDestinationSpec {
         validation = rules::quantity_limit()
     )]
     pub split_size: Option<Quantity>,
+
+    /// How objects are encrypted at rest. Absent: as the bucket's default says, and no header is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<EncryptionSpec>,
+
+    /// The storage class of each object. Absent: STANDARD, as S3 says, and no header is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<StorageClass>,
+
+    /// Tags on each object, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub object_tags: Vec<ObjectTag>,
 
     /// How often access is proved again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +247,10 @@ pub struct DestinationStatus {
     /// Policies to paste.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,
+    /// Each action that delivering to this destination uses, and whether it is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["action"]))]
+    pub permissions: Vec<Permission>,
     /// What the store can do, as the proof and deliveries found it out; never configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Capabilities>,
@@ -255,6 +277,7 @@ impl Default for DestinationStatus {
             identity: None,
             external_id: None,
             grant: None,
+            permissions: Vec::new(),
             capabilities: None,
             last_verified_time: None,
             secret_version: None,
@@ -315,54 +338,12 @@ pub struct Grant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub trust_policy: Option<String>,
+    /// The statement for the policy of the customer's KMS key, as JSON (SSE-KMS across accounts).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8192))]
+    pub key_policy: Option<String>,
     /// What the identity that signs needs of its own account, as JSON: our role's in CrossAccount and AssumeRole, the user's behind the shared key in AccessKey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]
     pub identity_policy: Option<String>,
-}
-
-/// What the store can do, as the proof and deliveries found it out; never configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Capabilities {
-    /// The checksum that each part is sent with, and that the store compares.
-    pub checksum: ChecksumKind,
-    /// What is verified by it: the whole object, or each of its parts.
-    pub verification: Verification,
-    /// Whether If-None-Match keeps an object from being overwritten. Unknown, for a store other than AWS, until the first receipt tells.
-    pub conditional_write: ConditionalWrite,
-}
-
-/// The checksum that each part is sent with, and that the store compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ChecksumKind {
-    /// CRC64NVME, over each part and over the whole object.
-    #[serde(rename = "CRC64NVME")]
-    Crc64Nvme,
-    /// CRC32C, over each part.
-    #[serde(rename = "CRC32C")]
-    Crc32c,
-    /// MD5, over each part, in the header Content-MD5.
-    #[serde(rename = "ContentMD5")]
-    ContentMd5,
-}
-
-/// What is verified by the checksum: the whole object, or each of its parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Verification {
-    /// The whole object.
-    WholeObject,
-    /// Each of its parts.
-    PerPart,
-}
-
-/// Whether If-None-Match keeps an object from being overwritten. Unknown, for a store other than AWS, until the first receipt tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ConditionalWrite {
-    /// It does.
-    Honoured,
-    /// The store overwrites all the same.
-    Ignored,
-    /// Not known yet.
-    Unknown,
 }

@@ -9,17 +9,21 @@
 )]
 
 mod assume_role;
+mod capability;
 mod condition;
 mod crd;
 mod delivery;
 mod destination;
 mod duration;
 mod ledger;
+mod object;
+mod permission;
 mod quantity;
 mod reason;
 mod rules;
 
 pub use assume_role::AssumeRoleSpec;
+pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
@@ -28,17 +32,19 @@ pub use delivery::{
     PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
-    AccessKeyRef, AclPolicy, AddressingStyle, Capabilities, ChecksumKind, ConditionalWrite,
-    DestinationStatus, Effective, Grant, Identity, OutboundDestination, OutboundDestinationSpec,
-    PermissionMode, ReadBack, SecretRef, Verification, VerificationSpec,
+    AccessKeyRef, AclPolicy, AddressingStyle, DestinationStatus, Effective, Grant, Identity,
+    OutboundDestination, OutboundDestinationSpec, PermissionMode, ReadBack, SecretRef,
+    VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
 pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,
 };
+pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
+pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
-pub use reason::{DeliveryReason, DestinationReason};
+pub use reason::{DeliveryReason, DestinationReason, reasons_page};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

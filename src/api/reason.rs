@@ -1,10 +1,16 @@
-//! Why a condition is as it is: one enum a kind, each word stable.
+//! Why a condition is as it is: one enum a kind, each word stable. What a user is told of each stands beside
+//! it here; `docs/reasons.md` is written from it.
+
+use std::fmt::Write as _;
 
 macro_rules! reasons {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($(#[doc = $cause:literal])+ $variant:ident => $actor:literal, $remedy:literal;)+ }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
+        pub enum $name { $($(#[doc = $cause])+ $variant,)+ }
 
         impl $name {
             /// Every reason, in the order of the documentation.
@@ -21,6 +27,34 @@ macro_rules! reasons {
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
             }
+
+            /// What is the case.
+            #[must_use]
+            pub fn cause(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($cause),+).trim_start(),)+ }
+            }
+
+            /// Who acts: "you" is whoever owns the object.
+            #[must_use]
+            pub const fn actor(self) -> &'static str {
+                match self { $(Self::$variant => $actor,)+ }
+            }
+
+            /// What they do; empty where nothing is to be done.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)+ }
+            }
+
+            fn table() -> String {
+                let mut table = String::from("| reason | cause | who acts | what to do |\n|---|---|---|---|\n");
+                for reason in Self::ALL {
+                    let (cause, actor, remedy) = (reason.cause(), reason.actor(), reason.remedy());
+                    // Writing to a String can't fail.
+                    let _ = writeln!(table, "| `{reason}` | {cause} | {actor} | {remedy} |");
+                }
+                table
+            }
         }
 
         impl std::fmt::Display for $name {
@@ -35,108 +69,129 @@ reasons! {
     /// Why an `OutboundDestination`'s conditions are as they are.
     DestinationReason {
         /// The proof of access succeeded.
-        Verified,
-        /// The first proof of this generation is under way.
-        Verifying,
+        Verified => "nobody", "";
+        /// The first proof of this generation is under way, or of one that was suspended.
+        Verifying => "nobody", "";
         /// `spec.suspend` is set.
-        Suspended,
-        /// The Secret isn't there.
-        SecretNotFound,
-        /// The Secret lacks a key that it must have.
-        SecretKeyMissing,
-        /// A value in the Secret has a shape that no credential has.
-        SecretInvalid,
-        /// The store doesn't know the access key id.
-        InvalidAccessKeyId,
-        /// The secret access key isn't the one of the access key id.
-        SignatureDoesNotMatch,
-        /// A right is missing.
-        AccessDenied,
+        Suspended => "you", "Unset it.";
+        /// There is no such Secret in the namespace, or it can't be read.
+        SecretNotFound => "you; the operator's administrator", "Create it, or let the operator read it.";
+        /// The Secret lacks `accessKeyId` or `secretAccessKey`.
+        SecretKeyMissing => "you", "Add the key.";
+        /// A value in the Secret has a shape that no credential has, often a trailing newline. The value is never
+        /// shown.
+        SecretInvalid => "you", "Write it again, without the newline.";
+        /// The store doesn't know the access key's id, or the session is over.
+        InvalidAccessKeyId => "the customer", "Is the key still active? A new one goes into the Secret.";
+        /// The secret access key isn't the one of the access key's id.
+        SignatureDoesNotMatch => "you and the customer", "Compare, and copy both again.";
+        /// A right is missing; the message and `status.permissions` name it where that can be known.
+        AccessDenied => "the customer; for our own role the operator's administrator", "Paste the policy of `status.grant` that the message names.";
         /// There is no such bucket.
-        BucketNotFound,
+        BucketNotFound => "you; the customer", "Correct the name, or have the bucket created.";
         /// The bucket belongs to another account than `spec.bucketOwner`.
-        BucketOwnerMismatch,
+        BucketOwnerMismatch => "you", "Ask the customer for bucket and account. Nothing was sent to it.";
         /// The bucket is in another region than `spec.region`.
-        RegionMismatch,
-        /// The bucket's KMS key refuses us.
-        KmsAccessDenied,
-        /// The customer's role can't be assumed by us.
-        RoleNotAssumable,
-        /// The customer's role lets us in without the external ID.
-        TrustTooOpen,
-        /// The bucket refuses the ACL that is sent.
-        AclNotAllowed,
-        /// Our clock or the store's is wrong.
-        ClockSkew,
+        RegionMismatch => "you", "Correct the region, or remove it.";
+        /// The KMS key of the destination's `encryption`, or of the bucket's default, refuses us, is disabled, or isn't
+        /// there. `kms:GenerateDataKey` is asked for when an object is begun, `kms:Decrypt` for each part.
+        KmsAccessDenied => "the customer; for our own role the operator's administrator", "Add `status.grant.keyPolicy` to the key's policy, enable the key, or name another. The next proof notices.";
+        /// STS refuses us a session of the role. It doesn't tell a missing role from one that refuses.
+        RoleNotAssumable => "the customer; the operator's administrator", "The customer: the role's ARN and its trust policy, `status.grant.trustPolicy`. We: our own role's `status.grant.identityPolicy`.";
+        /// The role lets us in without the external ID. Stands on `TrustVerified`; Ready stays True.
+        TrustTooOpen => "the customer", "Add the condition on `sts:ExternalId` to the role's trust policy, as `status.grant.trustPolicy` has it.";
+        /// The bucket refuses the ACL that is sent: its ACLs are off, or `s3:PutObjectAcl` is missing.
+        AclNotAllowed => "you; the customer", "Set `acl: None`, or have it allowed.";
+        /// Our clock or the store's is wrong, by more than 15 minutes.
+        ClockSkew => "the operator's administrator", "Set the clock of the operator's node.";
         /// The operator's configuration doesn't list the endpoint.
-        EndpointNotAllowed,
-        /// The operator's configuration doesn't give this namespace the bucket, owner and prefix.
-        BucketNotAllowed,
-        /// The operator's configuration doesn't give this namespace the role.
-        RoleNotAllowed,
-        /// The store refuses the checksum that we send.
-        ChecksumUnsupported,
-        /// No connection to the store.
-        EndpointUnreachable,
-        /// The store's certificate can't be trusted.
-        TlsFailure,
-        /// The store asks for fewer requests, or answers with its own errors.
-        Throttled,
+        EndpointNotAllowed => "the operator's administrator", "List it under `endpoints.allow`.";
+        /// The operator's configuration doesn't give this namespace the bucket, owner and prefix, or the operator has
+        /// no identity of its own.
+        BucketNotAllowed => "the operator's administrator", "Add them under `tenancy[].crossAccountBuckets`, or give the operator credentials.";
+        /// The operator's configuration doesn't give this namespace the role, the role is of another partition than our
+        /// identity, or the operator has no identity of its own.
+        RoleNotAllowed => "the operator's administrator", "Add it under `tenancy[].roles`, or give the operator credentials.";
+        /// The store verifies none of CRC64NVME, CRC32C and Content-MD5.
+        ChecksumUnsupported => "whoever runs the store", "Nothing can be delivered to it verified: another store, or a newer version.";
+        /// No connection to the store, no answer in time, or no S3 there.
+        EndpointUnreachable => "whoever runs the store or the network", "Look at name, port, firewall and proxy; the proof is repeated.";
+        /// The store's certificate can't be trusted, or there is no TLS.
+        TlsFailure => "whoever runs the store", "A certificate for its name, by an authority that the operator trusts.";
+        /// The store asks for fewer requests.
+        Throttled => "nobody at first", "The proof is repeated.";
     }
 }
 
 reasons! {
     /// Why an `OutboundDelivery`'s conditions are as they are.
     DeliveryReason {
-        /// Everything was uploaded and verified, and the receipt written.
-        Delivered,
-        /// Everything was there already, with our token.
-        AlreadyDelivered,
+        /// Everything was sent and verified, and the receipt written.
+        Delivered => "nobody", "";
+        /// Everything was there already, with this delivery's token.
+        AlreadyDelivered => "nobody", "";
         /// The source is being read for where to cut.
-        Planning,
-        /// Objects are being sent.
-        Uploading,
+        Planning => "nobody", "";
+        /// Objects are being sent, or the receipt.
+        Uploading => "nobody", "";
         /// `spec.suspend` is set.
-        Suspended,
-        /// The destination is missing, not verified, or suspended.
-        DestinationNotReady,
-        /// The destination now names another place than the one this delivery was planned for.
-        DestinationChanged,
-        /// The source isn't complete yet.
-        WaitingForSource,
+        Suspended => "you", "Unset it.";
+        /// The destination is missing, not verified, suspended, or being deleted; the delivery waits. Or `ifExists:
+        /// Skip` meets `readBack: WriteOnly`: we may not look at what is there.
+        DestinationNotReady => "you", "See the destination.";
+        /// The destination now names another place than was planned for, another encryption, ACL or tags.
+        DestinationChanged => "you", "Change it back, or delete this delivery and create another.";
+        /// A file is younger than `minAge`.
+        WaitingForSource => "nobody", "It looks again.";
         /// The file or folder isn't there.
-        SourceNotFound,
+        SourceNotFound => "whoever produces it; you", "Produce it, or correct the path.";
         /// Nothing matches the path.
-        SourceEmpty,
-        /// A file changed between planning and its last read.
-        SourceChanged,
-        /// A file can't be read.
-        SourceUnreadable,
-        /// The operator's configuration gives this namespace no such source.
-        SourceNotAllowed,
-        /// The path leaves the namespace's folder.
-        PathNotAllowed,
-        /// No record ends within `maxRecordSize` before a cut.
-        RecordTooLong,
+        SourceEmpty => "whoever produces the files; you", "Produce them, or correct the path.";
+        /// A file changed while it was delivered.
+        SourceChanged => "you", "Create another delivery once it is still.";
+        /// A file can't be read, or isn't a regular file (a FIFO, say).
+        SourceUnreadable => "whoever provides the volume", "Make it readable.";
+        /// The configuration gives this namespace no such source. Not met by `volume`.
+        SourceNotAllowed => "the operator's administrator", "Add it under `tenancy[].sources`.";
+        /// The path, or a link on it, leaves the namespace's folder.
+        PathNotAllowed => "you", "Correct it.";
+        /// No record ends within `maxRecordSize` before a cut. Nothing was sent.
+        RecordTooLong => "you", "Another delivery with a larger `maxRecordSize`, or `boundary: Byte`.";
         /// Two objects would have one key.
-        KeyCollision,
-        /// A key breaks S3's rules or ours.
-        KeyInvalid,
-        /// More objects than a delivery may have.
-        TooManyObjects,
-        /// An object that isn't ours has the key.
-        ObjectExists,
+        KeyCollision => "you", "A `key` that tells them apart.";
+        /// A key would be over 1,024 bytes, or break another rule.
+        KeyInvalid => "you", "Another `key`.";
+        /// Over 10,000 objects or 100,000 entries.
+        TooManyObjects => "you", "Larger splits, or several deliveries.";
+        /// An object that isn't known to be ours (nor, with `ifExists: Skip`, to have the same content) has the key.
+        /// Nothing was overwritten.
+        ObjectExists => "the customer; you", "Have it moved, or take another key.";
         /// The store's checksum of an object isn't ours.
-        ChecksumMismatch,
-        /// It can't be known whether an object was completed.
-        CompletionUnconfirmed,
-        /// The destination refuses what it allowed before.
-        AccessLost,
+        ChecksumMismatch => "whoever runs the store", "Find out what changes bytes there.";
+        /// An answer was lost, and it can't be found out whether the object is there.
+        CompletionUnconfirmed => "you", "Look; `readBack: Granted` settles it.";
+        /// The destination refuses what it allowed before. The delivery waits for a new proof.
+        AccessLost => "you", "See the destination.";
         /// Too many attempts in a row confirmed nothing.
-        BackoffLimitExceeded,
-        /// The delivery took longer than it may.
-        DeadlineExceeded,
+        BackoffLimitExceeded => "you", "See `lastError`; then ask for a retry.";
+        /// It worked longer than `activeDeadlineSeconds`; its uploads were aborted.
+        DeadlineExceeded => "you", "Allow more, then ask for a retry, whose time starts anew.";
     }
+}
+
+/// `docs/reasons.md`: all reasons of both kinds.
+#[must_use]
+pub fn reasons_page() -> String {
+    format!(
+        "<!-- Generated by `outbound-operator reasons`; do not edit. -->\n\
+         # Reasons\n\n\
+         Each condition and each Event has one of these words as its reason; the words are stable. The condition's\n\
+         message says what was tried, what came back and who must do what. \"You\" is whoever owns the object.\n\n\
+         ## OutboundDestination\n\n{}\n\
+         ## OutboundDelivery\n\n{}",
+        DestinationReason::table(),
+        DeliveryReason::table()
+    )
 }
 
 #[cfg(test)]
@@ -152,5 +207,20 @@ mod tests {
             assert_eq!(DeliveryReason::from_word(reason.as_str()), Some(*reason));
         }
         assert_eq!(DeliveryReason::from_word("Verified"), None);
+    }
+
+    #[test]
+    fn each_reason_says_what_is_the_case_and_who_acts() {
+        for reason in DestinationReason::ALL {
+            assert!(reason.cause().ends_with('.') && !reason.cause().contains("  "));
+            assert!(!reason.actor().is_empty());
+            let waits = reason.actor() == "nobody";
+            assert!(waits || reason.remedy().ends_with('.'), "{reason}");
+        }
+        for reason in DeliveryReason::ALL {
+            assert!(reason.cause().ends_with('.') && !reason.cause().contains("  "));
+            let waits = reason.actor() == "nobody";
+            assert!(waits || reason.remedy().ends_with('.'), "{reason}");
+        }
     }
 }

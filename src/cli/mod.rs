@@ -1,6 +1,7 @@
 //! The commands.
 
 mod crds;
+mod reasons;
 mod run;
 
 use std::path::PathBuf;
@@ -34,6 +35,13 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         output: Option<PathBuf>,
     },
+    /// Prints the page of all conditions' reasons (docs/reasons.md).
+    #[command(hide = true)]
+    Reasons {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
@@ -42,5 +50,6 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run { config } => run::main(&config),
         Command::Crds { output } => crds::main(output.as_deref()),
+        Command::Reasons { output } => reasons::main(output.as_deref()),
     }
 }

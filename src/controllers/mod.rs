@@ -10,6 +10,7 @@ mod delivery;
 mod destination;
 mod error;
 mod events;
+mod finalizers;
 mod ledger;
 mod start;
 mod status;

@@ -19,6 +19,7 @@ use super::context::{Context, Shared, Turns};
 use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Proofs};
 use super::error::ReconcileError;
+use super::ledger;
 use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
 use crate::config::{Config, ConfigError};
@@ -178,7 +179,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let work = until_landed(&context, reconciles, shutdown);
     tokio::select! {
         () = work => {}
-        () = prune(&context, &destinations, &deliveries) => {}
+        () = prune(&context, namespace, &destinations, &deliveries) => {}
     }
 }
 
@@ -255,10 +256,14 @@ fn follow_up<K: Resource<DynamicType = ()>>(object: &Arc<K>, error: &ReconcileEr
 /// Forgets, now and then, what is remembered of objects that are gone. Never ends.
 async fn prune(
     context: &Context,
+    namespace: Option<&str>,
     destinations: &Store<GuardedDestination>,
     deliveries: &Store<Guarded>,
 ) {
     loop {
+        if let Err(error) = ledger::release_forgotten(&context.client, namespace).await {
+            tracing::debug!(%error, "no look at ledgers without their deliveries");
+        }
         tokio::time::sleep(PRUNE_INTERVAL).await;
         let known = |uid: &str, uids: &[String]| uids.iter().any(|known| known == uid);
         let uids: Vec<String> = destinations

@@ -1,20 +1,17 @@
 //! The proof of access: what delivering does, at the real prefix with the real headers, but for the
 //! last step. It leaves no object and asks for no right that delivering doesn't need.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-
+use super::action::Action;
 use super::bucket::Bucket;
 use super::caller::Caller;
-use super::capabilities::{Capabilities, Dialect, PartChecksum};
+use super::capabilities::{Capabilities, Dialect};
 use super::error::{ErrorClass, StoreError};
 use super::explain::{self, Case};
 use super::names::Region;
-use super::refusal::{Refusal, may_be_the_checksum};
-use super::target::{Acl, Target};
-use super::types::{ObjectMetadata, PartBody, UploadId};
-use crate::plan::{Md5Digest, ObjectKey, PartNumber};
+use super::refusal::Refusal;
+use super::rehearsal::{AbortRight, Failure, Step, abort_right, rehearse};
+use super::rights::Evidence;
+use super::subtraction::{Told, subtract};
 
 /// Where the target's region comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +56,19 @@ pub enum Proof {
     },
 }
 
+/// A proof, and what its calls showed of each right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// What was found.
+    pub proof: Proof,
+    /// What the calls showed.
+    pub evidence: Evidence,
+}
+
 /// Proves that `caller` may deliver to `bucket`.
 ///
 /// Let it run to its end: dropped between its first and last call it may leave an upload open.
-pub async fn prove(bucket: &Bucket, region: RegionSource, caller: &Caller) -> Proof {
+pub async fn prove(bucket: &Bucket, region: RegionSource, caller: &Caller) -> Proved {
     let (found, failure) = match down_the_dialects(bucket).await {
         Ok(dialect) => return verified(bucket, dialect),
         Err(failed) => failed,
@@ -79,10 +85,14 @@ pub async fn prove(bucket: &Bucket, region: RegionSource, caller: &Caller) -> Pr
     }
 }
 
-fn verified(bucket: &Bucket, dialect: Dialect) -> Proof {
-    Proof::Verified {
+fn verified(bucket: &Bucket, dialect: Dialect) -> Proved {
+    let proof = Proof::Verified {
         region: bucket.target().region.clone(),
         dialect,
+    };
+    Proved {
+        proof,
+        evidence: Evidence::of_success(bucket.target()),
     }
 }
 
@@ -107,146 +117,12 @@ async fn down_the_dialects(bucket: &Bucket) -> Result<Dialect, (Bucket, Failure)
     // There is at least one dialect, and each of them failed.
     Err(first.unwrap_or_else(|| {
         let error = StoreError::checksum_ignored("UploadPart");
-        let failure = Failure {
-            error,
-            orphan: None,
-        };
-        (bucket.clone(), failure)
+        (bucket.clone(), Failure::clean(error))
     }))
 }
 
-/// How a rehearsal failed.
-#[derive(Debug)]
-struct Failure {
-    /// The first refused call.
-    error: StoreError,
-    /// Why the upload that was begun is still open, where it is.
-    orphan: Option<StoreError>,
-}
-
-impl Failure {
-    fn names_another_region(&self, target: &Target) -> Option<Region> {
-        let mismatch = self.error.refusal() == Some(Refusal::RegionMismatch);
-        self.error
-            .region
-            .clone()
-            .filter(|region| mismatch && *region != target.region)
-    }
-
-    /// Whether another checksum may be taken, and nothing speaks against another upload.
-    fn may_be_the_checksum(&self) -> bool {
-        self.orphan.is_none() && may_be_the_checksum(&self.error)
-    }
-
-    /// Whether trying again may end otherwise.
-    fn may_pass(&self) -> bool {
-        self.error.class != ErrorClass::Terminal
-    }
-
-    /// Whether the store said no more than "no", so that probes may tell why.
-    fn is_bare_denial(&self) -> bool {
-        self.error.refusal() == Some(Refusal::AccessDenied)
-    }
-}
-
-/// Create, one small part, Abort: never Complete.
-async fn rehearse(bucket: &Bucket) -> Result<(), Failure> {
-    let key = rehearsal_key(bucket.target());
-    let upload = bucket.create_upload(&key, &rehearsal_metadata()).await;
-    let upload = upload.map_err(|error| Failure {
-        error,
-        orphan: None,
-    })?;
-    let part = rehearse_part(bucket, &key, &upload).await;
-    let abort = abort(bucket, &key, &upload).await;
-    match (part, abort) {
-        (Ok(_), Ok(())) => Ok(()),
-        (Err(error), Ok(())) => Err(Failure {
-            error,
-            orphan: None,
-        }),
-        (Ok(_), Err(error)) => Err(Failure {
-            error: error.clone(),
-            orphan: Some(error),
-        }),
-        (Err(error), Err(abort)) => Err(Failure {
-            error,
-            orphan: Some(abort),
-        }),
-    }
-}
-
-/// Sends the part, and makes sure that the store compares its checksum with the bytes.
-async fn rehearse_part(
-    bucket: &Bucket,
-    key: &ObjectKey,
-    upload: &UploadId,
-) -> Result<(), StoreError> {
-    let send = |checksum| {
-        let body = PartBody::Buffer(Bytes::from_static(BODY));
-        bucket.send_part(key, upload, PartNumber::FIRST, body, checksum)
-    };
-    let dialect = bucket.capabilities().dialect;
-    let checksum = PartChecksum::over(dialect, BODY);
-    if dialect == Dialect::ContentMd5 {
-        // No answer repeats an MD5: that a wrong one is refused shows that they are compared.
-        return match send(PartChecksum::Md5(Md5Digest::new([0; 16]))).await {
-            Ok(_) => Err(StoreError::checksum_ignored("UploadPart")),
-            Err(error) if error.is("BadDigest") || error.is("InvalidDigest") => {
-                send(checksum).await.map(drop)
-            }
-            Err(error) => Err(error),
-        };
-    }
-    match send(checksum.clone()).await? {
-        (_, Some(theirs)) if theirs == checksum => Ok(()),
-        _ => Err(StoreError::checksum_ignored("UploadPart")),
-    }
-}
-
-/// What the rehearsal's key begins with behind the prefix; random digits follow.
-pub(super) const REHEARSAL_NAME: &str = ".outbound-access-check-";
-
-/// The part's content: what somebody who looks into the open upload should know.
-const BODY: &[u8] = b"outbound-operator access check\n";
-
-#[allow(
-    clippy::expect_used,
-    reason = "512 bytes of prefix and 39 of name; a test makes the longest"
-)]
-fn rehearsal_key(target: &Target) -> ObjectKey {
-    let name = format!("{REHEARSAL_NAME}{:016x}", fastrand::u64(..));
-    ObjectKey::new(&target.prefix, &name).expect("a valid key")
-}
-
-fn rehearsal_metadata() -> ObjectMetadata {
-    ObjectMetadata {
-        token: "access-check".to_owned(),
-        delivery_uid: "access-check".to_owned(),
-        content_type: "application/octet-stream",
-    }
-}
-
-/// Tries of an Abort that wasn't refused but got lost: an upload that stays costs the customer.
-const ABORT_TRIES: u32 = 3;
-
-async fn abort(bucket: &Bucket, key: &ObjectKey, upload: &UploadId) -> Result<(), StoreError> {
-    let mut tries = 1;
-    loop {
-        match bucket.abort_upload(key, upload).await {
-            Ok(()) => return Ok(()),
-            Err(error) if error.is("NoSuchUpload") => return Ok(()),
-            Err(error) if error.class == ErrorClass::Terminal || tries == ABORT_TRIES => {
-                return Err(error);
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(200) * tries).await,
-        }
-        tries += 1;
-    }
-}
-
 /// From how a rehearsal failed to what somebody must do. Each step is certain before the next is tried.
-async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proof {
+async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proved {
     let case = Case {
         target: bucket.target(),
         caller,
@@ -258,36 +134,76 @@ async fn diagnose(bucket: &Bucket, failure: Failure, caller: &Caller) -> Proof {
         request_id = failure.error.request_id.as_deref().unwrap_or_default(),
         "access check failed"
     );
+    let mut evidence = Evidence::of_failure(bucket.target(), &failure);
+    let proof = match without_asking(&case, &failure) {
+        Some(proof) => proof,
+        None => by_asking(bucket, &case, &mut evidence).await,
+    };
+    Proved { proof, evidence }
+}
+
+/// What the failure itself tells; nothing where it is no more than a "no" to the first call.
+fn without_asking(case: &Case<'_>, failure: &Failure) -> Option<Proof> {
     // 1. An upload that we can't abort: nothing else is tried, or there would be more of them.
     if let Some(orphan) = &failure.orphan {
-        let message = explain::orphan(&case, orphan);
-        return match orphan.class {
-            ErrorClass::Terminal => orphaned(&case, message),
+        let message = explain::orphan(case, orphan);
+        return Some(match orphan.class {
+            ErrorClass::Terminal => orphaned(case, message),
             _ => transient(orphan, message),
-        };
+        });
     }
     // 2. No answer, or one that may be another the next time.
     if failure.may_pass() {
-        return transient(&failure.error, explain::no_answer(&case));
+        return Some(transient(&failure.error, explain::no_answer(case)));
     }
-    // 3. An answer that says what is wrong.
-    if !failure.is_bare_denial() {
-        // What S3 has no reason of ours for is still a refusal: its code is in the message.
-        let refusal = failure.error.refusal().unwrap_or(Refusal::AccessDenied);
-        return refused(refusal, explain::refusal(&case, refusal));
+    let error = &failure.error;
+    let refusal = error.refusal();
+    // 3. An answer that says what is wrong. What S3 has no reason of ours for is still a refusal: its code
+    //    is in the message.
+    if refusal != Some(Refusal::AccessDenied) {
+        let refusal = refusal.unwrap_or(Refusal::AccessDenied);
+        return Some(refused(refusal, explain::refusal(case, refusal)));
     }
-    // 4. A bare 403: whose bucket is it, and would an Abort work?
+    match (error.denial.action, failure.step()) {
+        // 4. Creating was allowed, and a part asks for the same right and for the key.
+        (None, Step::Part) => Some(refused(Refusal::KmsAccessDenied, explain::part_alone(case))),
+        // 5. A denial that names another right than the one that everything takes.
+        (Some(action), _) if action != Action::PutObject => Some(refused(
+            Refusal::AccessDenied,
+            explain::denied(case, &[action]),
+        )),
+        _ => None,
+    }
+}
+
+/// A bare 403: whose bucket is it, would an Abort work, and which of our headers is refused?
+async fn by_asking(bucket: &Bucket, case: &Case<'_>, evidence: &mut Evidence) -> Proof {
     match abort_right(bucket).await {
         AbortRight::WithoutOwner => {
+            evidence.forget(Action::PutObject);
             let refusal = Refusal::BucketOwnerMismatch;
-            refused(refusal, explain::refusal(&case, refusal))
+            refused(refusal, explain::refusal(case, refusal))
         }
-        // 5. Only where it works: which of our headers is refused?
-        AbortRight::Held => subtract(bucket, &case).await,
-        AbortRight::Denied => refused(
-            Refusal::AccessDenied,
-            explain::denied(&case, explain::Missing::All),
-        ),
+        AbortRight::Denied(error) => {
+            if error.status == Some(403) {
+                evidence.refuse(Action::AbortMultipartUpload, case.target, &error);
+            }
+            let actions = [Action::PutObject, Action::AbortMultipartUpload];
+            refused(Refusal::AccessDenied, explain::denied(case, &actions))
+        }
+        AbortRight::Held => {
+            evidence.hold(Action::AbortMultipartUpload);
+            match subtract(bucket, case, evidence).await {
+                Told::Header(header) => {
+                    refused(header.refusal(case.target), explain::without(case, header))
+                }
+                Told::Nothing => refused(
+                    Refusal::AccessDenied,
+                    explain::denied(case, &[Action::PutObject]),
+                ),
+                Told::Orphan(orphan) => orphaned(case, explain::orphan(case, &orphan)),
+            }
+        }
     }
 }
 
@@ -312,75 +228,6 @@ fn transient(error: &StoreError, message: String) -> Proof {
 /// Whether an Abort would work, asked without creating anything.
 pub async fn may_abort(bucket: &Bucket) -> bool {
     matches!(abort_right(bucket).await, AbortRight::Held)
-}
-
-/// What aborting an upload that never was tells.
-enum AbortRight {
-    /// The bucket is whose we think, and we may abort.
-    Held,
-    /// We may abort once no owner is pinned: the bucket is somebody else's.
-    WithoutOwner,
-    /// We may not, or the store doesn't say.
-    Denied,
-}
-
-/// Aborts an invented upload: 404 means allowed, 403 means denied or another owner. The one call
-/// without the pinned owner changes nothing, since the upload doesn't exist.
-async fn abort_right(bucket: &Bucket) -> AbortRight {
-    let key = rehearsal_key(bucket.target());
-    let invented = UploadId::new(format!("outbound-{:016x}", fastrand::u64(..)));
-    let gone = |answer: Result<(), StoreError>| answer.is_err_and(|e| e.is("NoSuchUpload"));
-    if gone(bucket.abort_upload(&key, &invented).await) {
-        AbortRight::Held
-    } else if bucket.target().bucket_owner.is_some()
-        && gone(bucket.abort_unpinned(&key, &invented).await)
-    {
-        AbortRight::WithoutOwner
-    } else {
-        AbortRight::Denied
-    }
-}
-
-/// A header that a right or a setting of the bucket may forbid, and the rehearsal without it.
-struct Subtraction {
-    /// Whether the header is sent to this target.
-    sent: fn(&Target) -> bool,
-    /// The bucket without it.
-    without: fn(&Bucket) -> Bucket,
-    /// What it means that the rehearsal works without it.
-    refusal: Refusal,
-}
-
-/// At most three, in the order in which they are taken away.
-const SUBTRACTIONS: [Subtraction; 1] = [Subtraction {
-    sent: |target| target.acl != Acl::None,
-    without: |bucket| bucket.with_acl(Acl::None),
-    refusal: Refusal::AclNotAllowed,
-}];
-
-/// Rehearses without one header after the other; each is aborted, and the first that can't be is the last.
-async fn subtract(bucket: &Bucket, case: &Case<'_>) -> Proof {
-    for subtraction in SUBTRACTIONS.iter().filter(|s| (s.sent)(bucket.target())) {
-        match rehearse(&(subtraction.without)(bucket)).await {
-            Ok(()) => {
-                return refused(
-                    subtraction.refusal,
-                    explain::refusal(case, subtraction.refusal),
-                );
-            }
-            Err(Failure {
-                orphan: Some(orphan),
-                ..
-            }) => {
-                return orphaned(case, explain::orphan(case, &orphan));
-            }
-            Err(_) => {}
-        }
-    }
-    refused(
-        Refusal::AccessDenied,
-        explain::denied(case, explain::Missing::Put),
-    )
 }
 
 #[cfg(test)]

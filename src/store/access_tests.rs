@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::dialects::{Checksums, Conditions, Dialects};
+use crate::store::target::{Acl, Target};
 use crate::store::testserver::{
     BUCKET, OURS, OWNER, PREFIX, Parrot, TestServer, at, free_address, key, target_at,
 };
@@ -63,7 +64,7 @@ fn assert_transient(proof: Proof, expected: Refusal) {
 }
 
 async fn proved(bucket: &Bucket, caller: &Caller) -> Proof {
-    prove(bucket, RegionSource::Named, caller).await
+    prove(bucket, RegionSource::Named, caller).await.proof
 }
 
 fn verified(region: &str) -> Proof {
@@ -80,12 +81,12 @@ fn the_longest_prefix_has_room_for_the_rehearsal() {
         prefix,
         ..target_at(at("http", free_address()))
     };
-    let key = rehearsal_key(&target);
+    let key = super::super::rehearsal::key(&target);
     assert!(
         key.without(&target.prefix)
             .starts_with(".outbound-access-check-")
     );
-    assert_ne!(key, rehearsal_key(&target));
+    assert_ne!(key, super::super::rehearsal::key(&target));
 }
 
 #[tokio::test]
@@ -201,7 +202,9 @@ async fn a_region_is_learned_or_told() {
         ..server.target()
     };
     let bucket = server.with_key(target, &key(OWNER));
-    let guessed = prove(&bucket, RegionSource::Guessed, &Caller::AccessKey).await;
+    let guessed = prove(&bucket, RegionSource::Guessed, &Caller::AccessKey)
+        .await
+        .proof;
     assert_eq!(guessed, verified("us-east-1"));
     let named = proved(&bucket, &Caller::AccessKey).await;
     assert_refused(named, Refusal::RegionMismatch, &["in us-east-1"]);

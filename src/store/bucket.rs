@@ -120,14 +120,12 @@ impl Bucket {
         }
     }
 
-    /// The same bucket, with another ACL on what is sent.
-    pub(super) fn with_acl(&self, acl: Acl) -> Self {
-        let target = Arc::new(Target {
-            acl,
-            ..Target::clone(&self.target)
-        });
+    /// The same bucket, with other headers on what is sent.
+    pub(super) fn with_target(&self, change: impl FnOnce(&mut Target)) -> Self {
+        let mut target = Target::clone(&self.target);
+        change(&mut target);
         Self {
-            target,
+            target: Arc::new(target),
             ..self.clone()
         }
     }

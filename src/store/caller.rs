@@ -20,3 +20,26 @@ pub enum Caller {
         principal_arn: String,
     },
 }
+
+/// Whose identity signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The user behind the access key that the customer gave us.
+    CustomersUser,
+    /// Our own role.
+    OurRole,
+    /// The role that the customer made for us.
+    CustomersRole,
+}
+
+impl Caller {
+    /// Whose identity that is.
+    #[must_use]
+    pub const fn signer(&self) -> Signer {
+        match self {
+            Self::AccessKey => Signer::CustomersUser,
+            Self::Own { .. } => Signer::OurRole,
+            Self::Role { .. } => Signer::CustomersRole,
+        }
+    }
+}

@@ -10,6 +10,7 @@ use super::body::into_stream;
 use super::bucket::{Bucket, Transport};
 use super::capabilities::{Dialect, PartChecksum};
 use super::error::StoreError;
+use super::headers::{server_side, storage_class};
 use super::types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };
@@ -37,8 +38,22 @@ macro_rules! send_body {
     }};
 }
 
+/// Adds the headers of the object's settings to a call that begins an object.
+macro_rules! with_settings {
+    ($bucket:expr, $call:expr) => {{
+        let settings = &$bucket.target.settings;
+        let sse = server_side(&settings.encryption);
+        $call
+            .set_server_side_encryption(sse.algorithm)
+            .set_ssekms_key_id(sse.key)
+            .set_bucket_key_enabled(sse.bucket_key)
+            .set_storage_class(settings.storage_class.map(storage_class))
+            .set_tagging(settings.tags.header())
+    }};
+}
+
 impl Bucket {
-    /// CreateMultipartUpload with the ACL, the metadata and the checksum of the bucket's dialect.
+    /// CreateMultipartUpload with the ACL, the settings, the metadata and the checksum of the bucket's dialect.
     ///
     /// # Errors
     /// The store's refusal, or what kept its answer away. An upload whose answer was lost is open.
@@ -58,6 +73,7 @@ impl Bucket {
             .content_type(metadata.content_type)
             .metadata(TOKEN, &metadata.token)
             .metadata(UID, &metadata.delivery_uid);
+        let call = with_settings!(self, call);
         let call = match self.capabilities.dialect {
             Dialect::Crc64Nvme => call
                 .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
@@ -272,6 +288,7 @@ impl Bucket {
             .set_content_md5(checksum.content_md5())
             .content_length(len)
             .body(into_stream(body));
+        let call = with_settings!(self, call);
         let answer = send_body!(self, "PutObject", call)?;
         Ok(CompletedUpload {
             crc64: whole_checksum(answer.checksum_crc64_nvme),

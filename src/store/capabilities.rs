@@ -7,6 +7,8 @@ use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
+use super::error::StoreError;
+use super::refusal::Refusal;
 use super::target::Target;
 use crate::plan::{Crc32c, Crc64, Md5Digest};
 
@@ -63,6 +65,59 @@ pub struct Capabilities {
     pub dialect: Dialect,
     /// Whether it honours a condition.
     pub conditional_write: ConditionalWrite,
+    /// What deliveries met of the rights that no proof uses.
+    pub met: Met,
+}
+
+/// What deliveries met of the rights that no proof uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// ListParts.
+    pub list_parts: Use,
+    /// HeadObject.
+    pub head: Use,
+}
+
+impl Met {
+    /// This, and what `later` knows better.
+    #[must_use]
+    pub fn and(self, later: Self) -> Self {
+        let newer = |old, new| if new == Use::NotMade { old } else { new };
+        Self {
+            list_parts: newer(self.list_parts, later.list_parts),
+            head: newer(self.head, later.head),
+        }
+    }
+}
+
+/// How the last use of a right ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Use {
+    /// Nobody used it yet.
+    #[default]
+    NotMade,
+    /// It was allowed.
+    Allowed,
+    /// It was refused.
+    Refused,
+}
+
+impl Use {
+    /// What an answer tells of the right; nothing where it says nothing of it.
+    #[must_use]
+    pub fn told_by<T>(answer: &Result<T, StoreError>) -> Self {
+        match answer {
+            Ok(_) => Self::Allowed,
+            // It was looked for, so it was allowed to look.
+            Err(error) if error.is("NoSuchUpload") => Self::Allowed,
+            Err(error)
+                if error.status == Some(403) && error.refusal() == Some(Refusal::AccessDenied) =>
+            {
+                Self::Refused
+            }
+            Err(_) => Self::NotMade,
+        }
+    }
 }
 
 impl Capabilities {
@@ -77,6 +132,7 @@ impl Capabilities {
         Self {
             dialect: Dialect::default(),
             conditional_write,
+            met: Met::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use aws_sdk_s3::operation::RequestId as _;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 
+use super::denial::Denial;
 use super::names::Region;
 use super::refusal::{Refusal, redacted, refusal_of, region_hint};
 use super::session;
@@ -55,7 +56,7 @@ pub struct StoreError {
     pub action: &'static str,
     /// The store's error code, or our own word (in [`code`]) where no answer came.
     pub code: String,
-    /// The store's message: escaped, at most 300 characters, without access key ids.
+    /// The store's message: escaped, at most 600 characters, without access key ids.
     pub message: String,
     /// The HTTP status, where an answer came.
     pub status: Option<u16>,
@@ -65,6 +66,8 @@ pub struct StoreError {
     pub request_id: Option<String>,
     /// The region that the store says the bucket is in.
     pub region: Option<Region>,
+    /// What a denial says of itself.
+    pub denial: Denial,
 }
 
 impl StoreError {
@@ -130,6 +133,7 @@ impl StoreError {
             status: None,
             request_id: None,
             region: None,
+            denial: Denial::default(),
         }
     }
 
@@ -190,6 +194,7 @@ impl StoreError {
             status: Some(status),
             request_id: meta.request_id().map(redacted),
             region: region_hint(raw.headers().get("x-amz-bucket-region"), &body, message),
+            denial: Denial::read(message),
             code,
         }
     }

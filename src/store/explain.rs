@@ -1,11 +1,15 @@
 //! What a failed proof says: what was tried, what came back, who must do what. Pure; the same cause
 //! gives the same text, so that a condition doesn't change from proof to proof.
 
-use super::access::REHEARSAL_NAME;
+use super::action::Action;
 use super::caller::Caller;
+use super::cure;
+use super::denial::Side;
 use super::error::StoreError;
 use super::grant::GrantRequest;
 use super::refusal::Refusal;
+use super::rehearsal::REHEARSAL_NAME;
+use super::subtraction::Header;
 use super::target::{ReadBack, Target};
 use super::trust;
 
@@ -16,19 +20,10 @@ pub(super) struct Case<'a> {
     pub(super) error: &'a StoreError,
 }
 
-/// Which rights a denial shows to be missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Aborting is allowed, creating isn't.
-    Put,
-    /// Neither is, as far as can be seen.
-    All,
-}
-
 /// What looks like a missing right and can't be told from one by any request of ours.
 const UNSEEN: &str = "If that is granted already, look at what no probe can see: service control \
     policies, VPC endpoint policies, conditions on aws:SecureTransport or the source address, \
-    explicit denies, Requester Pays.";
+    explicit denies, a bucket policy that demands another encryption or ACL, Requester Pays.";
 
 impl Case<'_> {
     fn tried(&self) -> String {
@@ -79,7 +74,7 @@ impl Case<'_> {
 }
 
 /// "CALL under s3://bucket/prefix was answered 403 AccessDenied (words)."
-fn tried(target: &Target, error: &StoreError) -> String {
+pub(super) fn tried(target: &Target, error: &StoreError) -> String {
     let StoreError {
         action,
         code,
@@ -143,19 +138,87 @@ pub(super) fn orphan(case: &Case<'_>, abort: &StoreError) -> String {
     )
 }
 
-/// A bare denial.
-pub(super) fn denied(case: &Case<'_>, missing: Missing) -> String {
-    let actions = match missing {
-        Missing::Put => "s3:PutObject".to_owned(),
-        Missing::All => "s3:PutObject and s3:AbortMultipartUpload".to_owned(),
-    };
+/// A denial of `actions`, of which the first is sure and the others follow from it.
+pub(super) fn denied(case: &Case<'_>, actions: &[Action]) -> String {
+    let names: Vec<&str> = actions.iter().map(|action| action.as_str()).collect();
     let owner = match &case.target.bucket_owner {
-        Some(owner) if missing == Missing::All => {
+        Some(owner) if actions.contains(&Action::AbortMultipartUpload) => {
             format!(" The bucket must belong to account {owner}.")
         }
         _ => String::new(),
     };
-    format!("{} {}{owner} {UNSEEN}", case.tried(), case.grant(&actions))
+    let grant = case.grant(&names.join(" and "));
+    format!("{} {grant}{owner} {UNSEEN}", case.tried())
+}
+
+/// The first call was refused, and is taken without that header.
+pub(super) fn without(case: &Case<'_>, header: Header) -> String {
+    let what = match header {
+        Header::Acl => return refusal(case, Refusal::AclNotAllowed),
+        Header::Tags => format!(
+            "The same without the tags is taken: either the destination's objectTags must go, or this \
+             right is missing. {}",
+            case.grant("s3:PutObjectTagging")
+        ),
+        Header::Encryption if header.action(case.target).is_some() => format!(
+            "The same without the encryption is taken: the key refuses, or there is no such key. {}",
+            cure::key_grant(
+                case.caller,
+                case.target,
+                "kms:GenerateDataKey and kms:Decrypt",
+                Side::Unsaid
+            )
+        ),
+        Header::Encryption => {
+            "The same without the encryption SSE-S3 is taken: the bucket's policy forbids \
+             that header, so the destination's encryption must go or be another."
+                .to_owned()
+        }
+    };
+    format!("{} {what}", case.tried())
+}
+
+/// Creating an upload was allowed and a part of it wasn't, without a word why.
+pub(super) fn part_alone(case: &Case<'_>) -> String {
+    format!(
+        "{} Creating the upload was allowed, and both take s3:PutObject: what a part takes beside it is \
+         kms:Decrypt on the KMS key of the bucket or of the destination's encryption. {} {UNSEEN}",
+        case.tried(),
+        cure::key_grant(case.caller, case.target, "kms:Decrypt", Side::Unsaid),
+    )
+}
+
+/// What the store doesn't take, where its code says it or no reason of ours fits.
+fn not_taken(case: &Case<'_>) -> Option<String> {
+    let settings = &case.target.settings;
+    if case.error.is("InvalidStorageClass") {
+        return Some("The destination's storageClass must be one that this store has.".to_owned());
+    }
+    if case.error.is("InvalidTag") || case.error.is("BadRequest") && !settings.tags.is_empty() {
+        return Some("The destination's objectTags must be ones that this store takes.".to_owned());
+    }
+    if case.error.refusal().is_some() {
+        return None;
+    }
+    let sent: Vec<&str> = [
+        (
+            "encryption",
+            settings.encryption != super::settings::Encryption::BucketDefault,
+        ),
+        ("storageClass", settings.storage_class.is_some()),
+        ("objectTags", !settings.tags.is_empty()),
+        ("acl", case.target.acl != super::target::Acl::None),
+    ]
+    .into_iter()
+    .filter_map(|(field, sent)| sent.then_some(field))
+    .collect();
+    (!sent.is_empty()).then(|| {
+        format!(
+            "The store does not take the request as it is: of the destination's {} whatever this store does \
+             not know must go.",
+            sent.join(", ")
+        )
+    })
 }
 
 /// A refusal that says what is wrong.
@@ -170,7 +233,9 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
             "The secret of {} does not belong to its access key id: both must be copied again.",
             case.who_signs()
         ),
-        Refusal::AccessDenied => format!("{} {UNSEEN}", case.grant("s3:PutObject")),
+        Refusal::AccessDenied => {
+            not_taken(case).unwrap_or_else(|| format!("{} {UNSEEN}", case.grant("s3:PutObject")))
+        }
         Refusal::BucketNotFound => format!(
             "The customer must create the bucket {bucket}, or the destination must name the right one."
         ),
@@ -185,11 +250,7 @@ pub(super) fn refusal(case: &Case<'_>, refusal: Refusal) -> String {
             }
             None => format!("The bucket is not in {region}: the destination must name its region."),
         },
-        Refusal::KmsAccessDenied => {
-            "The customer must allow kms:GenerateDataKey and kms:Decrypt on \
-             the bucket's key to whoever signs, in the key's policy."
-                .to_owned()
-        }
+        Refusal::KmsAccessDenied => cure::kms(case),
         Refusal::RoleNotAssumable => return not_assumable(case),
         Refusal::AclNotAllowed if case.error.is("AccessDenied") => format!(
             "The same without the ACL bucket-owner-full-control is taken: either the destination's \

@@ -3,6 +3,7 @@
 //! Nothing outside this module sees a type of the AWS SDK.
 
 mod access;
+mod action;
 mod answer;
 mod body;
 mod bucket;
@@ -11,14 +12,21 @@ mod calls;
 mod capabilities;
 mod client;
 mod credentials;
+mod cure;
+mod denial;
 mod endpoint;
 mod error;
 mod explain;
 mod grant;
+mod headers;
 mod names;
 mod refusal;
+mod rehearsal;
+mod rights;
 mod role;
 mod session;
+mod settings;
+mod subtraction;
 mod target;
 #[cfg(test)]
 mod testserver;
@@ -27,20 +35,29 @@ mod types;
 mod uploads;
 mod watch;
 
-pub use access::{Proof, RegionSource, may_abort, prove};
+pub use access::{Proof, Proved, RegionSource, may_abort, prove};
+pub use action::Action;
 pub use bucket::Bucket;
-pub use caller::Caller;
-pub use capabilities::{Capabilities, ConditionalWrite, Dialect, PartChecksum, crc32c};
+pub use caller::{Caller, Signer};
+pub use capabilities::{Capabilities, ConditionalWrite, Dialect, Met, PartChecksum, Use, crc32c};
 pub use client::{AwsOptions, ClientFactory};
 pub use credentials::{AccessKey, AccessKeyInvalid, Flaw, NoIdentity, OwnIdentity, SecretKey};
+pub use denial::{Denial, Side};
 pub use endpoint::{Endpoint, EndpointInvalid, PlainHttp};
 pub use error::{ErrorClass, StoreError, code};
-pub use grant::{GrantRequest, assume_policy, bucket_policy, identity_policy, trust_policy};
+pub use grant::{
+    GrantRequest, assume_policy, bucket_policy, identity_policy, key_policy, trust_policy,
+};
 pub use names::{
     AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
 };
 pub use refusal::Refusal;
+pub use rights::{Actor, Evidence, Right, Verdict, report, report_of_met};
 pub use role::{ExternalId, RoleArn, RoleArnInvalid, RoleRequest, SessionName};
+pub use settings::{
+    Encryption, KmsKeyId, KmsKeyIdInvalid, ObjectSettings, ObjectTags, ObjectTagsInvalid,
+    StorageClass,
+};
 pub use target::{Acl, Addressing, AwsTarget, NotOnAws, ReadBack, Target};
 pub use trust::{RoleProof, Trust, prove_role};
 pub use types::{

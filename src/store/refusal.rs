@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::action::Action;
 use super::error::{ErrorClass, StoreError, code};
 use super::names::Region;
 use super::session;
@@ -70,6 +71,11 @@ impl fmt::Display for Refusal {
 
 /// The reason that an error's code, status and message give.
 pub(super) fn refusal_of(error: &StoreError) -> Option<Refusal> {
+    match error.denial.action {
+        Some(action) if action.is_of_kms() => return Some(Refusal::KmsAccessDenied),
+        Some(Action::PutObjectAcl) => return Some(Refusal::AclNotAllowed),
+        _ => {}
+    }
     let message = error.message.to_ascii_lowercase();
     if error.action == session::ACTION && error.class == ErrorClass::Terminal {
         return Some(by_sts(&error.code, &message));
@@ -195,7 +201,8 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 /// Characters of a store's message that are kept.
-const MAX_MESSAGE: usize = 300;
+/// A denial of AWS's with a long key has about 500, and says at its end whose policy it was.
+const MAX_MESSAGE: usize = 600;
 
 /// A store's words, fit for a log line and a status: escaped, shortened, without access key ids.
 pub(super) fn redacted(text: &str) -> String {
@@ -245,6 +252,7 @@ mod tests {
             },
             request_id: None,
             region: None,
+            denial: super::super::denial::Denial::read(message),
         }
     }
 
@@ -394,9 +402,9 @@ mod tests {
         );
         assert_eq!(redacted("AKIA alone"), "AKIA alone");
         assert_eq!(
-            redacted(&"x".repeat(400)),
-            format!("{}...", "x".repeat(300))
+            redacted(&"x".repeat(700)),
+            format!("{}...", "x".repeat(600))
         );
-        assert_eq!(redacted(&"ü".repeat(301)).chars().count(), 303);
+        assert_eq!(redacted(&"ü".repeat(601)).chars().count(), 603);
     }
 }

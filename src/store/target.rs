@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::endpoint::Endpoint;
 use super::names::{AccountId, BucketName, Region};
+use super::settings::ObjectSettings;
 use crate::plan::KeyPrefix;
 
 /// How a bucket stands in a URL.
@@ -64,6 +65,8 @@ pub struct Target {
     pub addressing: Addressing,
     /// The ACL sent with each object.
     pub acl: Acl,
+    /// What else each object is stored with.
+    pub settings: ObjectSettings,
 }
 
 /// A target on AWS's own S3: the only kind that our own identity ever signs for.
@@ -118,6 +121,7 @@ mod tests {
             endpoint,
             addressing: Addressing::Path,
             acl: Acl::None,
+            settings: ObjectSettings::default(),
         }
     }
 

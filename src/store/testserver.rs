@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{
     AccessKey, Acl, Addressing, AwsOptions, AwsTarget, Bucket, ClientFactory, Endpoint,
-    OwnIdentity, PlainHttp, Target,
+    ObjectSettings, OwnIdentity, PlainHttp, Target,
 };
 use crate::plan::KeyPrefix;
 
@@ -233,6 +233,7 @@ pub(super) fn target_at(endpoint: Endpoint) -> Target {
         endpoint: Some(endpoint),
         addressing: Addressing::Path,
         acl: Acl::None,
+        settings: ObjectSettings::default(),
     }
 }
 

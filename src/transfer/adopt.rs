@@ -91,7 +91,13 @@ impl Task<'_> {
             return Ok(Glance::Hidden);
         }
         let key = &self.outgoing.key;
-        let head = |bucket: Bucket| async move { bucket.head(key).await };
+        let head = |bucket: Bucket| async move {
+            let answer = bucket.head(key).await;
+            if answer.is_ok() {
+                self.context.learned.may_look();
+            }
+            answer
+        };
         match self.context.call(key, self.stop(), head).await {
             Ok(None) => Ok(Glance::Nothing),
             Ok(Some(held)) => Ok(Glance::Object(held)),

@@ -12,7 +12,9 @@ async fn store(server: &Server, checksums: Checksums, conditions: Conditions) ->
 /// The bucket as a proof of access leaves it.
 async fn proved(store: &Dialects) -> Bucket {
     let bucket = bucket_at(&store.endpoint(), SECRET);
-    let proof = prove(&bucket, RegionSource::Named, &Caller::AccessKey).await;
+    let proof = prove(&bucket, RegionSource::Named, &Caller::AccessKey)
+        .await
+        .proof;
     let Proof::Verified { dialect, .. } = proof else {
         panic!("{proof:?}")
     };

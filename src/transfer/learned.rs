@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::{Bucket, Capabilities, ConditionalWrite, Dialect};
+use crate::store::{Bucket, Capabilities, ConditionalWrite, Dialect, Met, StoreError, Use};
 
 /// What was learned. Empty at first: then what the bucket says of itself holds.
 #[derive(Debug, Default)]
@@ -13,6 +13,7 @@ struct Lessons {
     /// No dialect that verifies more than this one works.
     at_most: Dialect,
     conditional_write: ConditionalWrite,
+    met: Met,
 }
 
 impl Learned {
@@ -26,6 +27,7 @@ impl Learned {
                 ConditionalWrite::Unknown => lessons.conditional_write,
                 known => known,
             },
+            met: known.met.and(lessons.met),
         })
     }
 
@@ -36,6 +38,30 @@ impl Learned {
         let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lessons.at_most = lessons.at_most.lesser(next);
         Some(next)
+    }
+
+    /// Notes what an answer to ListParts tells of our right to ask.
+    pub(super) fn list_parts<T>(&self, answer: &Result<T, StoreError>) {
+        let met = Met {
+            list_parts: Use::told_by(answer),
+            ..Met::default()
+        };
+        self.met(met);
+    }
+
+    /// HeadObject was allowed. That it is refused no answer tells: a missing object's is the same, where we
+    /// may not list.
+    pub(super) fn may_look(&self) {
+        let met = Met {
+            head: Use::Allowed,
+            ..Met::default()
+        };
+        self.met(met);
+    }
+
+    fn met(&self, met: Met) {
+        let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lessons.met = lessons.met.and(met);
     }
 
     pub(super) fn conditional_write(&self, found: ConditionalWrite) {

@@ -239,8 +239,11 @@ impl Task<'_> {
     /// The parts that the store has of `upload`, with the checksums that it vouches for.
     pub(super) async fn list_parts(&self, upload: &UploadId) -> Result<HeldParts, Refused> {
         let key = &self.outgoing.key;
-        let list =
-            |bucket: crate::store::Bucket| async move { bucket.list_parts(key, upload).await };
+        let list = |bucket: crate::store::Bucket| async move {
+            let answer = bucket.list_parts(key, upload).await;
+            self.context.learned.list_parts(&answer);
+            answer
+        };
         let parts = self.context.call(key, self.stop(), list).await?;
         let held = parts.into_iter().map(|part| {
             let held = Held {

@@ -9,7 +9,8 @@ use crate::plan::{ObjectKey, Plan};
 use crate::store::{Bucket, ObjectMetadata, OpenUpload, StoreError, UploadId};
 
 /// The uploads that are provably of `plan` and that `states` doesn't know: of one of its keys, created after
-/// `planned_at`, and by whom our own uploads are created: a store that names nobody proves nothing.
+/// `planned_at`, and by whom our own uploads are created: a store that names nobody proves nothing. In our own account
+/// (`account`, 12 digits, where we have one) that is a role, as each process has a session of its own.
 ///
 /// Another delivery of the same keys may have made one: the caller must look whether a ledger knows it.
 ///
@@ -21,6 +22,7 @@ pub async fn find_orphans(
     bucket: &Bucket,
     planned_at: Timestamp,
     token: &str,
+    account: Option<&str>,
 ) -> Result<Vec<(ObjectKey, UploadId)>, StoreError> {
     let objects = plan.objects().iter().map(|object| &object.key);
     let keys: HashMap<&str, &ObjectKey> = objects
@@ -53,7 +55,7 @@ pub async fn find_orphans(
     };
     let orphans = candidates
         .into_iter()
-        .filter(|open| is_by(open, us.as_deref()));
+        .filter(|open| is_by(open, us.as_deref(), account));
     Ok(orphans
         .filter_map(|open| Some(((*keys.get(open.key.as_str())?).clone(), open.upload.clone())))
         .collect())
@@ -74,8 +76,24 @@ fn is_candidate(
 }
 
 /// Whether `us` created it. Where the store names nobody, nothing is proved.
-fn is_by(open: &OpenUpload, us: Option<&str>) -> bool {
-    us.is_some() && open.initiator.as_deref() == us
+fn is_by(open: &OpenUpload, us: Option<&str>, account: Option<&str>) -> bool {
+    let (Some(initiator), Some(us)) = (open.initiator.as_deref(), us) else {
+        return false;
+    };
+    let role = role_of(us).filter(|(owner, _)| Some(*owner) == account);
+    initiator == us || role.is_some() && role_of(initiator) == role
+}
+
+/// The account and the role of an assumed role's session, whose name the next process doesn't have.
+///
+/// S3 names an account by its canonical id, an IAM user by its ARN (API reference, Initiator), and a session by its
+/// own: `arn:aws:sts::111122223333:assumed-role/ROLE/SESSION`.
+fn role_of(initiator: &str) -> Option<(&str, &str)> {
+    let mut parts = initiator.splitn(6, ':');
+    let (arn, _partition, service) = (parts.next()?, parts.next()?, parts.next()?);
+    let (_region, account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let (role, _session) = resource.strip_prefix("assumed-role/")?.rsplit_once('/')?;
+    (arn == "arn" && service == "sts").then_some((account, role))
 }
 
 /// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once.
@@ -148,16 +166,36 @@ mod tests {
 
     #[test]
     fn what_somebody_else_or_nobody_created_stays() {
-        let open = |initiator: Option<&str>| OpenUpload {
-            key: "a".to_owned(),
-            upload: UploadId::new("u"),
-            initiated: None,
-            initiator: initiator.map(str::to_owned),
+        let is_by = |initiator: Option<&str>, us: Option<&str>| {
+            let open = OpenUpload {
+                key: "a".to_owned(),
+                upload: UploadId::new("u"),
+                initiated: None,
+                initiator: initiator.map(str::to_owned),
+            };
+            super::is_by(&open, us, Some("111122223333"))
         };
-        assert!(is_by(&open(Some("us")), Some("us")));
-        assert!(!is_by(&open(Some("another")), Some("us")));
-        assert!(!is_by(&open(None), Some("us")));
-        assert!(!is_by(&open(Some("another")), None));
-        assert!(!is_by(&open(None), None));
+        assert!(is_by(Some("us"), Some("us")));
+        assert!(!is_by(Some("another"), Some("us")));
+        assert!(!is_by(None, Some("us")));
+        assert!(!is_by(Some("another"), None));
+        assert!(!is_by(None, None));
+        // Each process has a session of its own; only in our own account a role is ours alone.
+        let session = |account: &str, role: &str, name: &str| {
+            format!("arn:aws:sts::{account}:assumed-role/{role}/{name}")
+        };
+        let (ours, theirs) = ("111122223333", "444455556666");
+        let us = session(ours, "outbound", "2");
+        let is = |other: &str, us: &str| is_by(Some(other), Some(us));
+        assert!(is(&session(ours, "outbound", "1"), &us));
+        assert!(!is(&session(ours, "another", "1"), &us));
+        assert!(!is(&session(theirs, "outbound", "1"), &us));
+        let us = session(theirs, "drop", "outbound");
+        assert!(is(&us, &us));
+        assert!(!is(&session(theirs, "drop", "another"), &us));
+        // A user's ARN names nobody else.
+        let user = "arn:aws:iam::111122223333:user/outbound";
+        assert!(is(user, user));
+        assert!(!is("arn:aws:iam::111122223333:user/another", user));
     }
 }

@@ -230,6 +230,10 @@ impl Sender {
                 .bucket()
                 .upload_part(key, upload, number, body, checksum.clone())
                 .await;
+            if sent.as_ref().is_err_and(is_refused) {
+                // Before its place is free: who is refused once needs no second answer.
+                context.stop.cancel();
+            }
             // Whoever waits for another try holds neither memory nor a slot.
             drop(leave);
             let error = match sent {
@@ -260,6 +264,12 @@ impl Sender {
             context.again(seen, key, &error, halt).await?;
         }
     }
+}
+
+/// Whether the store refused us, and not these bytes or this upload.
+fn is_refused(error: &StoreError) -> bool {
+    let of_checksum = error.refusal() == Some(Refusal::ChecksumUnsupported);
+    !is_retryable(error) && !error.is("NoSuchUpload") && !of_checksum
 }
 
 impl Held {

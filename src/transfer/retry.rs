@@ -275,6 +275,7 @@ mod tests {
             class,
             request_id: None,
             region: None,
+            denial: crate::store::Denial::default(),
         };
         assert!(is_retryable(&error("BadDigest", ErrorClass::Terminal)));
         assert!(is_retryable(&error("SlowDown", ErrorClass::Throttled)));

@@ -42,12 +42,9 @@ impl Server {
         let data = tempfile::tempdir().unwrap();
         let objects = data.path().join("objects");
         std::fs::create_dir(&objects).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let address = format!("127.0.0.1:{port}");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
         let child = Command::new(versitygw())
             .args(["--port", &address, "--access", ACCESS, "--secret", SECRET])
             .args(["--keep-alive", "--quiet", "--access-log"])
@@ -166,6 +163,7 @@ pub(super) fn bucket_at(endpoint: &str, secret: &str) -> Bucket {
         endpoint: Some(Endpoint::parse(endpoint, PlainHttp::Allowed).unwrap()),
         addressing: Addressing::Path,
         acl: Acl::None,
+        settings: crate::store::ObjectSettings::default(),
     };
     ClientFactory::new(AwsOptions::default()).with_access_key(target, &key)
 }

@@ -1,20 +1,49 @@
 //! Destinations: what a proof of access finds, what is said of it, and what it leaves.
 
 mod credentials;
+mod headers;
+mod permissions;
 mod place;
 mod proof;
+mod reasons;
 mod rights;
 mod unreachable;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::support::manifest::manifest;
+use crate::support::proxy::{Dialect, Fault, Proxy, Upstream};
 use crate::support::world::{PREFIX, find_condition};
-use crate::support::{Bucket, World};
+use crate::support::{Bucket, S3Server, World};
 
 /// Requests that one proof may take: create, part, abort; then an invented abort, pinned and not, and three
 /// calls for each header that is taken away.
 const REQUESTS_A_PROOF: usize = 8;
+
+/// Parts of the objects that a proxy's kinds of request are told by.
+const PARTS: u32 = 2;
+
+/// A proxy before the world's server, which spoils what it is told to.
+async fn proxy(s3: &S3Server, faults: Vec<Fault>) -> Proxy {
+    let (kills, _) = tokio::sync::mpsc::unbounded_channel();
+    let dialect = Dialect::S3 { parts: PARTS };
+    let latency = BTreeMap::new();
+    Proxy::start(Upstream::plain(s3.url()), dialect, faults, latency, kills).await
+}
+
+/// A world whose AccessKey destinations may name those proxies, too.
+async fn world_behind(topic: &str, s3: &S3Server, proxies: &[&Proxy]) -> World {
+    let urls = proxies.iter().map(|proxy| proxy.url());
+    let urls: Vec<String> = urls.chain([s3.url().to_owned()]).collect();
+    World::start_with(topic, s3, |config| {
+        config
+            .with("endpoints.allow", urls)
+            .with("transfer.partSize", "5Mi")
+    })
+    .await
+}
 
 /// An AccessKey destination on the world's server, with the Secret of its own name.
 fn access_key(world: &World, name: &str, bucket: &Bucket, change: &str) -> String {

@@ -11,9 +11,11 @@
 mod support;
 
 mod attacks;
+mod canary;
 mod deliveries;
 mod destinations;
 mod environment;
 mod modes;
 mod rbac;
+mod roles;
 mod schema;

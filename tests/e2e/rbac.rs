@@ -100,6 +100,20 @@ async fn the_operator_needs_no_more_than_the_example_gives() {
     )
     .await;
 
+    // A time to live is the operator's own deletion.
+    let brief = format!(
+        "{}  ttlSecondsAfterFinished: 0\n",
+        delivery("brief", "a.txt")
+    );
+    world.apply(&brief.replace("source:", "key: brief.txt\n  source:"));
+    eventually(PATIENCE, "it is deleted", async || {
+        match world.namespace.get("obdel", "brief") {
+            None => Ok(()),
+            Some(found) => Err(found["status"].to_string()),
+        }
+    })
+    .await;
+
     // The same Event once more is a patch of the first.
     for suspend in [true, false] {
         let patch = json!({"spec": {"suspend": suspend}}).to_string();
@@ -168,9 +182,10 @@ async fn the_operator_may_do_no_more_than_the_example_says() {
     for (verb, resource) in [
         ("list", "secrets"),
         ("create", "secrets"),
-        ("delete", "outbounddeliveries.outbound.dev"),
+        ("create", "outbounddeliveries.outbound.dev"),
+        ("delete", "outbounddestinations.outbound.dev"),
         ("patch", "outbounddestinations.outbound.dev"),
-        ("list", "outboundledgers.outbound.dev"),
+        ("watch", "outboundledgers.outbound.dev"),
         ("get", "configmaps"),
         ("create", "pods"),
         ("get", "leases.coordination.k8s.io"),

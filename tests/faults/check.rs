@@ -274,8 +274,8 @@ fn recorded_first(evidence: &Evidence) -> Vec<String> {
         .collect()
 }
 
-/// No upload is open. One is excused where nobody could know of it: its Create was answered to a process that
-/// died over it, or not at all; and one whose Abort the store refused for good.
+/// No upload is open. One is excused where nobody could know of it: its Create's answer was lost, or its process was
+/// killed between Create and the ledger's write; and one whose Abort the store refused, or didn't answer, for good.
 fn left(evidence: &Evidence, open: &BTreeSet<String>) -> Vec<String> {
     let creates = evidence.store.iter().filter(|r| r.kind.creates_upload());
     let of_ours: BTreeMap<&str, &Record> =
@@ -308,15 +308,13 @@ fn is_excused(evidence: &Evidence, upload: &str, create: &Record) -> bool {
     let known = recorded(evidence, upload);
     let kills = evidence.store.iter().chain(&evidence.cluster);
     let mut kills = kills.filter(|r| r.fault.as_ref().is_some_and(Deed::kills));
-    if kills.any(|kill| {
-        kill.answered > Some(create.begun) && known.is_none_or(|known| known > kill.begun)
-    }) {
+    if known.is_none() && kills.any(|kill| kill.answered > Some(create.begun)) {
         return true;
     }
     // A refused Abort is named, and never repeated into more orphans.
     evidence.store.iter().any(|r| {
         matches!(r.kind, Kind::Abort | Kind::ProofAbort | Kind::ReceiptAbort)
-            && r.fault == Some(Deed::Answer(403))
+            && matches!(r.fault, Some(Deed::Answer(403) | Deed::Hang))
             && parameter(&r.query, "uploadId") == Some(upload)
             && (evidence.log.contains(upload)
                 || r.kind == Kind::ProofAbort && names_orphan(evidence))
@@ -400,11 +398,15 @@ fn ending(plan: &Plan, evidence: &Evidence) -> Vec<String> {
     if evidence.settled.is_none() {
         return Vec::new();
     }
-    let unknowable = plan.or_failed.as_deref() == Some(reason) && failed["status"] == "True";
+    let must_fail = plan.failed.is_some();
     let right = match plan.end() {
         (End::Deleted, _) => true,
-        (End::Delivered, _) => ready["status"] == "True" && reason == "Delivered" || unknowable,
-        (End::Stalled, wanted) => ready["status"] == "False" && reason == wanted,
+        (End::Delivered, _) => ready["status"] == "True" && reason == "Delivered",
+        (End::Stalled, wanted) => {
+            ready["status"] == "False"
+                && reason == wanted
+                && (!must_fail || failed["status"] == "True")
+        }
     };
     let mut problems = Vec::new();
     if !right {

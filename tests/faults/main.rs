@@ -61,6 +61,8 @@ fn every_plan() {
     if let Ok(only) = std::env::var("OUTBOUND_FAULT_ONLY") {
         plans.retain(|plan| plan.name().contains(&only));
     }
+    // The longest first.
+    plans.sort_by_key(|plan| !plan.hangs());
     run_all(plans, QUIET_OF_ALL, AT_ONCE_OF_ALL);
 }
 

@@ -63,9 +63,9 @@ pub(crate) struct Plan {
     #[serde(default)]
     pub(crate) leader_election: bool,
     pub(crate) faults: Vec<Fault>,
-    /// Where the fault leaves no way to know, this reason of a failed delivery is as good.
+    /// Where the faults leave no way to know, the delivery has to fail for this reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) or_failed: Option<String>,
+    pub(crate) failed: Option<String>,
 }
 
 fn six() -> u32 {
@@ -82,7 +82,7 @@ impl Plan {
             parts: six(),
             leader_election: false,
             faults: Vec::new(),
-            or_failed: None,
+            failed: None,
         }
     }
 
@@ -94,18 +94,35 @@ impl Plan {
         self
     }
 
+    /// The same to all that follow of that kind.
+    fn for_good(mut self) -> Plan {
+        if let Some(last) = self.faults.last_mut() {
+            last.at.times = u32::MAX;
+        }
+        self
+    }
+
+    /// Whether a client's patience decides how long it takes: minutes.
+    pub(crate) fn hangs(&self) -> bool {
+        self.faults.iter().any(|fault| fault.deed == Deed::Hang)
+    }
+
     /// A name that tells it from all others.
     pub(crate) fn name(&self) -> String {
         let mut name = format!("{:?}-{:?}-{:?}", self.workload, self.mode, self.read_back);
         for Fault { at, deed } in &self.faults {
             let deed = String::from(deed.clone()).replace(' ', "-");
-            name += &format!("-{:?}{}-{deed}", at.kind, at.n);
+            let on = if at.times > 1 { "on" } else { "" };
+            name += &format!("-{:?}{}{on}-{deed}", at.kind, at.n);
         }
         name
     }
 
     /// How it has to end, and for which reason where it isn't delivered.
     pub(crate) fn end(&self) -> (End, &str) {
+        if let Some(reason) = &self.failed {
+            return (End::Stalled, reason);
+        }
         match self.workload {
             Workload::Small | Workload::Large | Workload::Files | Workload::Rotated => {
                 (End::Delivered, "")
@@ -183,6 +200,7 @@ pub(crate) fn matrix(parts: u32) -> Vec<Plan> {
         cluster(),
         deletions(),
         leases(),
+        hangs(),
     ]
     .concat();
     for (seed, plan) in (1..).zip(&mut plans) {
@@ -249,20 +267,24 @@ fn puts() -> Vec<Plan> {
     let base = Plan::new(Workload::Small, ReadBack::Granted);
     let lost = base.clone().with(Kind::Put, 1, Deed::LoseAnswer);
     let lost_receipt = base.clone().with(Kind::ReceiptPut, 1, Deed::LoseAnswer);
-    let mut looks = [
-        each(&lost, Kind::Head, 1, &common()),
-        each(&lost_receipt, Kind::ReceiptHead, 1, &common()),
-    ]
-    .concat();
-    for plan in &mut looks {
-        // A HEAD that is refused after a lost answer: nobody can know.
-        if plan
-            .faults
-            .iter()
-            .any(|fault| fault.deed == Deed::Answer(403))
-        {
-            plan.or_failed = Some("CompletionUnconfirmed".to_owned());
-        }
+    // The first comes before the first Put, the second after one whose answer was lost.
+    let mut looks = [1, 2]
+        .map(|n| {
+            [
+                each(&lost, Kind::Head, n, &common()),
+                each(&lost_receipt, Kind::ReceiptHead, n, &common()),
+            ]
+            .concat()
+        })
+        .concat();
+    // We may not look any more after a lost answer: nobody can know what became of it.
+    for plan in [
+        lost.with(Kind::Head, 1, Deed::Answer(403)),
+        lost_receipt.with(Kind::ReceiptHead, 1, Deed::Answer(403)),
+    ] {
+        let mut plan = plan.for_good();
+        plan.failed = Some("CompletionUnconfirmed".to_owned());
+        looks.push(plan);
     }
     // A HEAD's answer has no body to reset.
     looks.retain(|plan| {
@@ -325,6 +347,7 @@ fn cluster() -> Vec<Plan> {
     for kind in [
         Kind::CreateLedger,
         Kind::AddFinalizer,
+        Kind::ReleaseLedger,
         Kind::RemoveFinalizer,
     ] {
         plans.extend(each(&base, kind, 1, &writes));
@@ -366,6 +389,7 @@ fn deletions() -> Vec<Plan> {
     let base = Plan::new(Workload::Delete, ReadBack::WriteOnly);
     [
         each(&base, Kind::Abort, 1, &common()),
+        each(&base, Kind::ReleaseLedger, 1, &of_kubernetes_write()),
         each(&base, Kind::RemoveFinalizer, 1, &of_kubernetes_write()),
         each(&base, Kind::GetLedger, 2, &common()),
         each(
@@ -400,11 +424,40 @@ fn leases() -> Vec<Plan> {
         .collect()
 }
 
+/// Connections that are never answered: the operator gives up on them and goes on. Not with Complete, which may take ten
+/// minutes of S3.
+fn hangs() -> Vec<Plan> {
+    use ReadBack::{Granted, WriteOnly};
+    let small = Plan::new(Workload::Small, WriteOnly);
+    let large = Plan::new(Workload::Large, WriteOnly);
+    let readable = Plan::new(Workload::Small, Granted);
+    let killed = large.clone().with(Kind::MiddlePart, 2, Deed::KillAfter);
+    let deleted = Plan::new(Workload::Delete, WriteOnly);
+    let hang = |base: &Plan, kind, n| base.clone().with(kind, n, Deed::Hang);
+    vec![
+        hang(&small, Kind::ProofCreate, 1),
+        hang(&small, Kind::ProofPart, 1),
+        hang(&small, Kind::ProofAbort, 1),
+        hang(&large, Kind::Create, 1),
+        hang(&large, Kind::MiddlePart, 2),
+        hang(&killed, Kind::ListParts, 1),
+        hang(&readable, Kind::Put, 1),
+        hang(&readable, Kind::Head, 1),
+        hang(&deleted, Kind::Abort, 1).for_good(),
+        hang(&small, Kind::GetSecret, 1),
+        hang(&small, Kind::DeliveryStatus, 1),
+        hang(&small, Kind::CreateLedger, 1),
+        hang(&small, Kind::AddFinalizer, 1),
+        hang(&small, Kind::ReplaceLedger, 1),
+    ]
+}
+
 /// `count` of `plans`, the same for the same seed: at least one of each kind of request, as far as
 /// `count` goes.
 pub(crate) fn sample(plans: Vec<Plan>, count: usize, seed: u64) -> Vec<Plan> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut rest = plans;
+    rest.retain(|plan| !plan.hangs());
     random.shuffle(&mut rest);
     let mut seen = std::collections::BTreeSet::new();
     let (mut chosen, mut others) = (Vec::new(), Vec::new());

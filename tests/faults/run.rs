@@ -19,14 +19,18 @@ use crate::support::world::find_condition;
 use crate::support::{ControlPlane, OperatorConfig, S3Server, World};
 use crate::workload::{self, CONCURRENT};
 
-/// How long a plan may take: the longest pauses in it are a Lease's 15 s and the engine's backoff.
-const DEADLINE: Duration = Duration::from_secs(100);
+/// How long a plan may take: the longest pauses in it are a Lease's 15 s and the engine's backoff. Generous, as only a
+/// failure waits it out.
+const DEADLINE: Duration = Duration::from_secs(200);
+
+/// The same where nobody answers: kube's client waits for almost five minutes.
+const DEADLINE_WITH_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How often the objects are looked at.
 const LOOK: Duration = Duration::from_millis(150);
 
 /// Writes that were on their way when the delivery settled.
-const SETTLING: Duration = Duration::from_millis(500);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// The operator's part buffers, in bytes.
 pub(crate) const BUDGET: u64 = 32 << 20;
@@ -162,8 +166,20 @@ impl Stage {
     async fn play(&mut self, plan: &Plan) -> Option<Instant> {
         let begun = Instant::now();
         let mut intervened = !workload::is_eventful(plan);
-        while begun.elapsed() < DEADLINE {
+        if !intervened {
+            // However slow this machine is, it isn't over before.
+            self.store.hold(|asked| asked.kind == Kind::LastPart);
+        }
+        let deadline = if plan.hangs() {
+            DEADLINE_WITH_PATIENCE
+        } else {
+            DEADLINE
+        };
+        while begun.elapsed() < deadline {
             self.wait(plan, LOOK).await;
+            if intervened && self.may_land(plan) {
+                self.store.hold(|_| false);
+            }
             if !intervened
                 && self
                     .store
@@ -186,10 +202,23 @@ impl Stage {
             .flatten()
             .map(|object| object.data["status"].clone());
         self.problems.push(format!(
-            "settled: not within {DEADLINE:?}: {}",
+            "settled: not within {deadline:?}: {}",
             status.unwrap_or_default()
         ));
         None
+    }
+
+    /// Whether what somebody did has come to the run, so that its last part may land.
+    fn may_land(&self, plan: &Plan) -> bool {
+        match plan.workload {
+            // A run that was killed instead has nothing to land.
+            Workload::Delete | Workload::Redirected => self
+                .world
+                .operator
+                .log()
+                .contains("the run is told to stop"),
+            _ => true,
+        }
     }
 
     /// Lets that much time pass; starts the operator again whenever it was killed or ended.

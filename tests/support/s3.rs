@@ -113,16 +113,50 @@ impl S3Server {
             access_key: unique(prefix),
             secret_key: format!("{:032x}", fastrand::u128(..)),
         };
+        self.administer(&[
+            "create-user",
+            "--role",
+            "user",
+            "--access",
+            &user.access_key,
+            "--secret",
+            &user.secret_key,
+        ]);
+        user
+    }
+
+    /// Gives the user's access key another secret; the old one isn't taken any more.
+    pub(crate) fn change_secret(&self, user: &Credentials) -> Credentials {
+        let changed = Credentials {
+            access_key: user.access_key.clone(),
+            secret_key: format!("{:032x}", fastrand::u128(..)),
+        };
+        self.administer(&[
+            "update-user",
+            "--access",
+            &changed.access_key,
+            "--secret",
+            &changed.secret_key,
+        ]);
+        changed
+    }
+
+    /// Removes the user: the access key isn't known any more.
+    pub(crate) fn remove(&self, user: &Credentials) {
+        self.administer(&["delete-user", "--access", &user.access_key]);
+    }
+
+    /// Through `versitygw admin`.
+    fn administer(&self, arguments: &[&str]) {
         let admin = self.account("ADMIN");
         let mut command = Command::new(program("versitygw"));
         command
             .env("ADMIN_ACCESS_KEY_ID", admin.access_key)
             .env("ADMIN_SECRET_ACCESS_KEY", admin.secret_key)
             .env("ADMIN_ENDPOINT_URL", self.url())
-            .args(["admin", "create-user", "--role", "user"])
-            .args(["--access", &user.access_key, "--secret", &user.secret_key]);
+            .arg("admin")
+            .args(arguments);
         Output::of(&mut command, None).ok();
-        user
     }
 
     /// A client that is not the operator's: the plain SDK. Not shared, as connections belong to the

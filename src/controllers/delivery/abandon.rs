@@ -225,6 +225,9 @@ fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
         acl: Some(AclPolicy::None),
         read_back: None,
         split_size: None,
+        encryption: None,
+        storage_class: None,
+        object_tags: Vec::new(),
         verification: None,
         suspend: None,
     }

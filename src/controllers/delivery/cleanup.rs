@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::ResourceExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, ResourceExt as _};
 
 use super::{abandon, finalizer};
 use crate::api::OutboundDelivery;
@@ -49,11 +49,7 @@ pub(super) async fn reconcile(
         Standing::Running(()) | Standing::Stopping => Ok(Action::requeue(Duration::from_secs(5))),
         Standing::Ended(left) => {
             abandon::report(context, delivery, &left).await;
-            let api: Api<OutboundDelivery> = Api::namespaced(
-                context.client.clone(),
-                &delivery.namespace().unwrap_or_default(),
-            );
-            finalizer::remove(&api, delivery)
+            finalizer::remove(context, delivery)
                 .await
                 .map_err(ReconcileError::from_status)?;
             context.cleanups.forget(&uid);

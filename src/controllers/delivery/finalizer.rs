@@ -1,11 +1,15 @@
-//! The finalizer: there only while an upload may be open.
+//! The delivery's finalizer: there only while an upload may be open.
+//!
+//! Its ledger's shards have it too, from their first upload on, so that no deletion (of a namespace, or in the
+//! foreground) takes what we know before the uploads are aborted. They get it later and lose it earlier than the
+//! delivery: none is ever left with a finalizer that nobody looks after.
 
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Resource, ResourceExt as _};
-use serde_json::json;
+use kube::{Api, ResourceExt as _};
 
-use crate::api::{FINALIZER, OutboundDelivery};
-use crate::controllers::status::{is_conflict, is_not_found};
+use crate::api::{FINALIZER, OutboundDelivery, OutboundLedger};
+use crate::controllers::context::Context;
+use crate::controllers::finalizers::{self, Wanted};
+use crate::controllers::ledger;
 
 /// Whether the delivery has it.
 pub(super) fn is_set(delivery: &OutboundDelivery) -> bool {
@@ -30,74 +34,35 @@ pub(super) enum NotAdded {
 ///
 /// # Errors
 /// When the delivery is being deleted, or the apiserver can't be reached.
-pub(super) async fn add(
-    api: &Api<OutboundDelivery>,
-    delivery: &OutboundDelivery,
-) -> Result<(), NotAdded> {
-    let changed = change(api, delivery, |finalizers| {
-        finalizers.push(FINALIZER.to_owned())
-    })
-    .await?;
-    if changed {
+pub(super) async fn add(context: &Context, delivery: &OutboundDelivery) -> Result<(), NotAdded> {
+    if set(context, delivery, Wanted::Present).await? {
         Ok(())
     } else {
         Err(NotAdded::Deleted)
     }
 }
 
-/// Removes it; a delivery that is gone has none.
+/// Removes it from the ledger and then from the delivery; one that is gone has none.
 ///
 /// # Errors
 /// When the apiserver refuses or can't be reached.
 pub(super) async fn remove(
-    api: &Api<OutboundDelivery>,
+    context: &Context,
     delivery: &OutboundDelivery,
 ) -> Result<(), kube::Error> {
-    change(api, delivery, |_| {}).await.map(drop)
+    let namespace = delivery.namespace().unwrap_or_default();
+    let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
+    ledger::release(&ledgers, delivery).await?;
+    set(context, delivery, Wanted::Absent).await.map(drop)
 }
 
-/// Replaces our entry, on the object as it is now; `false` when that is gone, another, or (with an entry to add)
-/// being deleted.
-async fn change(
-    api: &Api<OutboundDelivery>,
+async fn set(
+    context: &Context,
     delivery: &OutboundDelivery,
-    entry: impl Fn(&mut Vec<String>),
+    wanted: Wanted,
 ) -> Result<bool, kube::Error> {
-    loop {
-        let Some(now) = api.get_metadata_opt(&delivery.name_any()).await? else {
-            return Ok(false);
-        };
-        if now.uid() != delivery.uid() {
-            return Ok(false);
-        }
-        let others = now
-            .finalizers()
-            .iter()
-            .filter(|finalizer| *finalizer != FINALIZER);
-        let mut wanted: Vec<String> = others.cloned().collect();
-        let kept = wanted.len();
-        entry(&mut wanted);
-        if wanted.len() > kept && now.meta().deletion_timestamp.is_some() {
-            return Ok(false);
-        }
-        if wanted == now.finalizers() {
-            return Ok(true);
-        }
-        // The version makes this a compare-and-swap: others' finalizers are never lost.
-        let patch =
-            json!({"metadata": {"resourceVersion": now.resource_version(), "finalizers": wanted}});
-        match api
-            .patch_metadata(
-                &delivery.name_any(),
-                &PatchParams::default(),
-                &Patch::Merge(patch),
-            )
-            .await
-        {
-            Ok(_) => return Ok(true),
-            Err(error) if is_not_found(&error) => return Ok(false),
-            Err(error) if is_conflict(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let namespace = delivery.namespace().unwrap_or_default();
+    let api: Api<OutboundDelivery> = Api::namespaced(context.client.clone(), &namespace);
+    let uid = delivery.uid();
+    finalizers::set(&api, &delivery.name_any(), uid.as_deref(), wanted).await
 }

@@ -15,6 +15,7 @@ mod prepare;
 mod request;
 mod run;
 mod source;
+mod tidy;
 mod ttl;
 mod work_time;
 
@@ -31,8 +32,8 @@ use kube::{Api, ResourceExt as _};
 use super::context::Context;
 use super::error::ReconcileError;
 use super::supervisor::{Standing, Supervisor};
-use super::{events, ledger, request_of, status};
-use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery, OutboundLedger};
+use super::{events, request_of, status};
+use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery};
 use gate::Gate;
 use judge::{Difference, Facts, Report, Verdict};
 pub(crate) use known::KnownLedgers;
@@ -41,6 +42,9 @@ use work_time::{WRITE_INTERVAL, WorkTime};
 
 /// How long the cache may be behind our own write before a look is worth while.
 const CACHE_LAG: Duration = Duration::from_millis(200);
+
+/// How often a delivery that lost its access looks whether it is proved again.
+const ACCESS_LOOK: Duration = Duration::from_millis(500);
 
 /// A delivery as the watch sees it, be it readable or not.
 pub(crate) type Guarded = DeserializeGuard<OutboundDelivery>;
@@ -76,7 +80,7 @@ pub(crate) async fn reconcile(
         return cleanup::reconcile(&context, delivery).await;
     }
     if is_finished(delivery) {
-        return tidy(&context, delivery).await;
+        return tidy::tidy(&context, delivery).await;
     }
     if delivery.spec.suspend == Some(true) {
         let message = "spec.suspend is set: uploads stay open and go on when it is unset";
@@ -150,56 +154,6 @@ fn is_retry(delivery: &OutboundDelivery) -> bool {
         .status
         .as_ref()
         .is_some_and(|status| status.condition(ConditionType::Failed).is_some())
-}
-
-/// After the end: what only a running delivery needs goes. The ledger of a failed one stays for a retry.
-async fn tidy(context: &Context, delivery: &OutboundDelivery) -> Result<Action, ReconcileError> {
-    let uid = delivery.uid().unwrap_or_default();
-    context.runs.forget(&uid);
-    context.ledgers.forget(&uid);
-    if !finalizer::is_set(delivery) {
-        echo(context, delivery).await?;
-        return ttl::enforce(context, delivery).await;
-    }
-    let namespace = delivery.namespace().unwrap_or_default();
-    let complete = delivery
-        .status
-        .as_ref()
-        .is_some_and(|s| s.condition(ConditionType::Complete).is_some());
-    if complete {
-        let ledgers: Api<OutboundLedger> = Api::namespaced(context.client.clone(), &namespace);
-        ledger::delete(&ledgers, delivery)
-            .await
-            .map_err(ReconcileError::from_status)?;
-    }
-    let api: Api<OutboundDelivery> = Api::namespaced(context.client.clone(), &namespace);
-    finalizer::remove(&api, delivery)
-        .await
-        .map_err(ReconcileError::from_status)?;
-    Ok(Action::await_change())
-}
-
-/// Answers a request that came after all was delivered: there is nothing left to do.
-async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<(), ReconcileError> {
-    let request = request_of(&delivery.metadata);
-    if let Some(status) = delivery
-        .status
-        .as_ref()
-        .filter(|status| status.last_handled_request != request)
-    {
-        let echoed = DeliveryStatus {
-            last_handled_request: request,
-            ..status.clone()
-        };
-        let api: Api<OutboundDelivery> = Api::namespaced(
-            context.client.clone(),
-            &delivery.namespace().unwrap_or_default(),
-        );
-        status::write(&api, delivery, &echoed)
-            .await
-            .map_err(ReconcileError::from_status)?;
-    }
-    Ok(())
 }
 
 /// Stops the run, where there is one, and says why once it stands still.
@@ -279,18 +233,23 @@ async fn conclude(
     let uid = delivery.uid().unwrap_or_default();
     if let Some(until) = outcome.again_at() {
         let asked_anew = request_of(&delivery.metadata) != outcome.request;
-        let pause = until.saturating_duration_since(Instant::now());
-        if pause.is_zero() || asked_anew {
+        let mut pause = until.saturating_duration_since(Instant::now());
+        let lost = outcome.access_lost_at();
+        let destination = gate.destination_uid();
+        let is_back = lost.is_some_and(|lost| context.memory.verified_since(destination, lost));
+        if pause.is_zero() || asked_anew || is_back {
             // The next run counts on from the time that stands in the status.
             write(context, delivery, Some(&outcome.report), &Verdict::Working).await?;
             context.runs.forget(&uid);
             return Ok(Action::requeue(CACHE_LAG));
         }
-        if outcome.doubts_access()
-            && ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str())
-        {
-            context.memory.hurry(gate.destination_uid());
-            context.proofs.nudge(gate.destination_ref());
+        if lost.is_some() {
+            // A proof that changes nothing in the destination's status wakes nobody.
+            pause = pause.min(ACCESS_LOOK);
+            if ready_reason(delivery) != Some(DeliveryReason::AccessLost.as_str()) {
+                context.memory.hurry(destination);
+                context.proofs.nudge(gate.destination_ref());
+            }
         }
         let (report, verdict) = outcome.into_verdict();
         write(context, delivery, Some(&report), &verdict).await?;

@@ -55,12 +55,14 @@ async fn find(
     let states = states.map_err(|error| Unknown::Ledger(error.to_string()))?;
     let planned_at = known.header.planned_at.parse();
     let planned_at = planned_at.map_err(|_| Unknown::Ledger("no planning time".to_owned()))?;
+    let identity = context.config.identity.as_ref();
     let mut found = find_orphans(
         &known.plan,
         &states,
         bucket,
         planned_at,
         &known.header.token,
+        identity.map(|identity| identity.account_id.as_str()),
     )
     .await?;
     if !found.is_empty() {

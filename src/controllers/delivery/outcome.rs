@@ -1,9 +1,12 @@
 //! How a run ended, and what follows from it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::judge::{Delivered, Report, Verdict};
 use crate::api::DeliveryReason;
+
+/// The longest pause before a destination that refused us is tried again, if its new proof succeeds.
+const ACCESS_PAUSE: Duration = Duration::from_secs(10);
 
 /// How a run ended.
 #[derive(Clone, Debug)]
@@ -24,7 +27,7 @@ pub(crate) enum End {
     Failed(DeliveryReason, String),
     /// It goes on by itself at that time: something must appear, or come back.
     Waiting(DeliveryReason, String, Instant),
-    /// The destination refused what it allowed before; it is proved again meanwhile.
+    /// The destination refused, at that time, what it allowed before. The delivery goes on once it is proved again.
     AccessLost(String, Instant),
     /// Something on our side failed; it goes on at that time.
     Interrupted(String, Instant),
@@ -41,14 +44,19 @@ impl Outcome {
         matches!(self.end, End::Delivered(_))
     }
 
-    pub(super) const fn doubts_access(&self) -> bool {
-        matches!(self.end, End::AccessLost(..))
+    /// When the destination refused what it allowed before.
+    pub(super) const fn access_lost_at(&self) -> Option<Instant> {
+        match &self.end {
+            End::AccessLost(_, at) => Some(*at),
+            _ => None,
+        }
     }
 
     /// When to begin again; `None` for a final end.
     pub(super) fn again_at(&self) -> Option<Instant> {
         match &self.end {
-            End::Waiting(_, _, at) | End::AccessLost(_, at) | End::Interrupted(_, at) => Some(*at),
+            End::Waiting(_, _, at) | End::Interrupted(_, at) => Some(*at),
+            End::AccessLost(_, lost) => Some(*lost + ACCESS_PAUSE),
             End::Stopped => Some(Instant::now()),
             End::Delivered(_) | End::Failed(..) => None,
         }

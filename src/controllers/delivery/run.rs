@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _};
+use kube::ResourceExt as _;
 use tokio::sync::watch;
 
 use super::abandon;
@@ -34,9 +34,6 @@ use crate::transfer::{
 
 /// The pause after something on our side failed: the apiserver, a thread, a volume that comes back.
 const PAUSE: Duration = Duration::from_secs(5);
-
-/// The pause before a destination that refused us is tried again, if its new proof succeeds.
-const ACCESS_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a failed delivery may take to abort what it has open.
 const ABORT_TIME: Duration = Duration::from_secs(60);
@@ -83,12 +80,11 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };
-    let api: Api<OutboundDelivery> = Api::namespaced(
-        work.context.client.clone(),
-        &work.delivery.namespace().unwrap_or_default(),
-    );
-    match finalizer::add(&api, &work.delivery).await {
-        Ok(()) => transfer_all(work, handle, request, bucket, known).await,
+    match finalizer::add(&work.context, &work.delivery).await {
+        Ok(()) => {
+            known.ledger.protect();
+            transfer_all(work, handle, request, bucket, known).await
+        }
         Err(NotAdded::Deleted) => End::Stopped,
         Err(NotAdded::Kubernetes(error)) => interrupted(error),
     }
@@ -150,7 +146,7 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
             | NoConnection::Unanswered { reason, message },
         ) => Err(End::AccessLost(
             format!("{reason}: {message}"),
-            Instant::now() + ACCESS_PAUSE,
+            Instant::now(),
         )),
     }
 }
@@ -338,7 +334,7 @@ fn from_error(error: &TransferError) -> End {
         TransferError::CompletionUnconfirmed { .. } => DeliveryReason::CompletionUnconfirmed,
         TransferError::BackoffLimitExceeded { .. } => DeliveryReason::BackoffLimitExceeded,
         TransferError::AccessLost { .. } => {
-            return End::AccessLost(error.to_string(), Instant::now() + ACCESS_PAUSE);
+            return End::AccessLost(error.to_string(), Instant::now());
         }
         TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
         TransferError::Stopped => return End::Stopped,

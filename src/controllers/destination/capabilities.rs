@@ -1,6 +1,7 @@
 //! What a destination's store can do: between the store's words and the API's, and what stays known from
 //! proof to proof. Pure.
 
+use super::permissions;
 use crate::api::{
     Capabilities as Published, ChecksumKind, ConditionalWrite as PublishedCondition,
     OutboundDestination, Verification,
@@ -41,6 +42,7 @@ pub(crate) fn known(destination: &OutboundDestination) -> Option<Capabilities> {
             PublishedCondition::Ignored => ConditionalWrite::Ignored,
             PublishedCondition::Unknown => ConditionalWrite::Unknown,
         },
+        met: permissions::met(&status.permissions),
     })
 }
 
@@ -68,6 +70,7 @@ pub(super) fn after_proof(
                 ConditionalWrite::Unknown => before.conditional_write,
                 told => told,
             },
+            met: before.met.and(known.met),
         },
         (Some(_), Asked::Anew) | (None, _) => Capabilities { dialect, ..before },
     }
@@ -120,6 +123,7 @@ mod tests {
                 let capabilities = Capabilities {
                     dialect,
                     conditional_write,
+                    ..Capabilities::default()
                 };
                 let told = Some(published(capabilities));
                 assert_eq!(known(&destination(2, told)), Some(capabilities));
@@ -134,6 +138,7 @@ mod tests {
         let told = Capabilities {
             dialect: Dialect::Crc32c,
             conditional_write: ConditionalWrite::Ignored,
+            ..Capabilities::default()
         };
         let before = Capabilities::default();
         let proof = |known, dialect, asked| after_proof(known, before, dialect, asked);

@@ -4,12 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
+use super::permissions;
 use super::trust::{self, Trust};
 use crate::api::{
     Capabilities as Published, Condition, ConditionType, Conditions, DestinationReason,
-    DestinationStatus, Effective, Grant, Identity, Situation, Status, time_text,
+    DestinationStatus, Effective, Grant, Identity, Permission, Situation, Status, time_text,
 };
-use crate::store::{Capabilities, ReadBack};
+use crate::store::{Capabilities, ReadBack, Signer};
 
 /// Unanswered proofs in a row that a verified destination takes before Ready flips.
 const PATIENCE: u32 = 3;
@@ -29,6 +30,8 @@ pub(crate) struct Outcome {
     pub(crate) region: Option<String>,
     /// What the store can do, where the proof succeeded.
     pub(crate) capabilities: Option<Capabilities>,
+    /// Each right, where the proof came so far as to ask for one.
+    pub(crate) permissions: Option<Vec<Permission>>,
     /// What the role does without our external ID, where it was asked.
     pub(crate) trust: Option<Trust>,
     pub(crate) finding: Finding,
@@ -67,6 +70,8 @@ pub(super) struct Facts {
     pub(super) external_id: Option<String>,
     /// Whether we may look at what is there.
     pub(super) read_back: Option<ReadBack>,
+    /// Whose identity signs.
+    pub(super) signer: Option<Signer>,
 }
 
 /// The status of a destination that is held.
@@ -163,6 +168,10 @@ pub(super) fn judged(
     let with = with(old, facts, generation, conditions);
     DestinationStatus {
         capabilities: outcome.capabilities.map(published).or(with.capabilities),
+        permissions: match &outcome.permissions {
+            Some(permissions) => permissions.clone(),
+            None => with.permissions.clone(),
+        },
         last_verified_time: if verified {
             verified_time(old, generation, now)
         } else {
@@ -183,6 +192,7 @@ pub(super) fn learned(
 ) -> DestinationStatus {
     let generation = old.observed_generation;
     let told = published(capabilities);
+    let permissions = permissions::with_met(&old.permissions, facts.signer, capabilities.met);
     let is_ready = old
         .condition(ConditionType::Ready)
         .is_some_and(|ready| ready.status == Status::True);
@@ -198,6 +208,7 @@ pub(super) fn learned(
     };
     DestinationStatus {
         capabilities: Some(told),
+        permissions,
         ..with(old, facts, generation, conditions)
     }
 }
@@ -268,6 +279,7 @@ fn with(
     generation: i64,
     conditions: Vec<Condition>,
 ) -> DestinationStatus {
+    let same = old.observed_generation == generation;
     DestinationStatus {
         observed_generation: generation,
         conditions,
@@ -275,10 +287,13 @@ fn with(
         identity: facts.identity,
         external_id: facts.external_id,
         grant: facts.grant,
-        // Another spec may be another store.
-        capabilities: old
-            .capabilities
-            .filter(|_| old.observed_generation == generation),
+        // Another spec may be another store, and ask for other rights.
+        capabilities: old.capabilities.filter(|_| same),
+        permissions: if same {
+            old.permissions.clone()
+        } else {
+            Vec::new()
+        },
         ..old.clone()
     }
 }
@@ -300,6 +315,7 @@ mod tests {
             secret_version: None,
             region: None,
             capabilities: None,
+            permissions: None,
             trust: None,
             finding,
         }

@@ -24,6 +24,8 @@ struct Entry {
     question: Question,
     secret_version: Option<String>,
     due: Option<Instant>,
+    /// When a proof last succeeded.
+    verified: Option<Instant>,
     /// Proofs in a row that weren't answered.
     unanswered: u32,
     /// Proofs in a row that failed, answered or not.
@@ -119,8 +121,18 @@ impl Memory {
             Ending::Verified => jittered(interval),
             Ending::Refused | Ending::Unanswered => jittered(backoff(entry.failed, interval)),
         };
-        entry.due = Some(Instant::now() + pause);
+        let now = Instant::now();
+        entry.due = Some(now + pause);
+        if ending == Ending::Verified {
+            entry.verified = Some(now);
+        }
         pause
+    }
+
+    /// Whether access was proved after that time.
+    pub(crate) fn verified_since(&self, uid: &str, time: Instant) -> bool {
+        let verified = self.entries().get(uid).and_then(|entry| entry.verified);
+        verified.is_some_and(|verified| verified > time)
     }
 
     /// Remembers what a delivery found out of the store of a destination as it was at `generation`.
@@ -232,6 +244,18 @@ mod tests {
         assert!(pauses[3] > pauses[0] && pauses.iter().all(|pause| *pause <= HOUR));
         assert!(memory.ended("u", &question(1), None, Ending::Verified, HOUR) >= HOUR.mul_f64(0.9));
         assert!(memory.ended("u", &question(1), None, Ending::Unanswered, HOUR) <= FIRST_PAUSE);
+    }
+
+    #[test]
+    fn only_a_proof_that_succeeded_since_says_that_access_is_back() {
+        let memory = Memory::default();
+        let before = Instant::now();
+        memory.ended("u", &question(1), None, Ending::Refused, HOUR);
+        assert!(!memory.verified_since("u", before));
+        memory.ended("u", &question(1), None, Ending::Verified, HOUR);
+        assert!(memory.verified_since("u", before));
+        assert!(!memory.verified_since("u", Instant::now()));
+        assert!(!memory.verified_since("another", before));
     }
 
     #[test]

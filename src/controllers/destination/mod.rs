@@ -3,8 +3,10 @@
 mod capabilities;
 mod judge;
 mod memory;
+mod permissions;
 mod proof;
 mod resolve;
+mod settings;
 mod trust;
 
 use std::sync::Arc;
@@ -275,6 +277,7 @@ fn facts(context: &Context, destination: &OutboundDestination, learned: Option<&
         external_id: proof::external_id(&context.config, destination)
             .map(|id| id.as_str().to_owned()),
         read_back: Some(resolved.read_back),
+        signer: Some(proof::signer(&destination.spec)),
     }
 }
 

@@ -8,6 +8,7 @@ use kube::ResourceExt as _;
 use super::capabilities::{Asked, after_proof, known};
 use super::judge::{Finding, Outcome};
 use super::memory::Question;
+use super::permissions;
 use super::resolve::{Resolved, learned_region, resolve};
 use super::trust::{self, Trust};
 use crate::api::{
@@ -18,9 +19,9 @@ use crate::config::Config;
 use crate::controllers::connect::{Connection, NoConnection, connect};
 use crate::controllers::context::Context;
 use crate::store::{
-    Bucket, Caller, Capabilities, Dialect, ExternalId, GrantRequest, Proof, Refusal, RoleArn,
-    RoleProof, assume_policy, bucket_policy, identity_policy, may_abort, prove as prove_bucket,
-    prove_role, trust_policy,
+    Bucket, Caller, Capabilities, Dialect, ExternalId, GrantRequest, Proof, Proved, Refusal,
+    RoleArn, RoleProof, Signer, assume_policy, bucket_policy, identity_policy, key_policy,
+    may_abort, prove as prove_bucket, prove_role, report, trust_policy,
 };
 
 /// A proof that takes longer has met a store that neither answers nor refuses.
@@ -38,6 +39,7 @@ pub(super) async fn prove(
         secret_version: None,
         region: None,
         capabilities: None,
+        permissions: None,
         trust: None,
         finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
     };
@@ -113,7 +115,7 @@ async fn with_connection(
         return;
     }
     let proof = prove_bucket(&connection.bucket, resolved.region, &caller);
-    let Ok(proof) = tokio::time::timeout(LONGEST, proof).await else {
+    let Ok(Proved { proof, evidence }) = tokio::time::timeout(LONGEST, proof).await else {
         let message = format!(
             "the store did not finish answering within {} s",
             LONGEST.as_secs()
@@ -121,6 +123,10 @@ async fn with_connection(
         outcome.finding = Finding::Unanswered(DestinationReason::EndpointUnreachable, message);
         return;
     };
+    let mut met = learned(context, destination, &outcome.question)
+        .map(|known| known.met)
+        .unwrap_or_default();
+    let told = !matches!(proof, Proof::Transient { .. });
     outcome.finding = match proof {
         Proof::Verified { region, dialect } => {
             outcome.region = Some(region.as_str().to_owned());
@@ -128,6 +134,7 @@ async fn with_connection(
             let capabilities =
                 capabilities(context, destination, &outcome.question, &bucket, dialect);
             outcome.capabilities = Some(capabilities);
+            met = capabilities.met;
             context
                 .buckets
                 .publish(&namespace, &uid, bucket.with_capabilities(capabilities));
@@ -140,6 +147,34 @@ async fn with_connection(
         Proof::Refused { refusal, message } => Finding::Refused(reason(refusal), message),
         Proof::Transient { refusal, message } => Finding::Unanswered(reason(refusal), message),
     };
+    let rights = report(
+        &resolved.target,
+        resolved.read_back,
+        &caller,
+        &evidence,
+        met,
+    );
+    outcome.permissions = told.then(|| permissions::published(rights));
+}
+
+/// Whose identity signs.
+pub(super) const fn signer(spec: &OutboundDestinationSpec) -> Signer {
+    match spec.permission_mode {
+        PermissionMode::AccessKey => Signer::CustomersUser,
+        PermissionMode::CrossAccount => Signer::OurRole,
+        PermissionMode::AssumeRole => Signer::CustomersRole,
+    }
+}
+
+/// What is known of the store from before this proof.
+fn learned(
+    context: &Context,
+    destination: &OutboundDestination,
+    question: &Question,
+) -> Option<Capabilities> {
+    let uid = destination.uid().unwrap_or_default();
+    let learned = context.memory.learned(&uid, question.generation);
+    learned.or_else(|| known(destination))
 }
 
 /// Proves the customer's role, where one is named, and says what it does without our external ID.
@@ -176,8 +211,6 @@ fn capabilities(
     bucket: &Bucket,
     dialect: Dialect,
 ) -> Capabilities {
-    let uid = destination.uid().unwrap_or_default();
-    let learned = context.memory.learned(&uid, question.generation);
     let status = destination.status.as_ref();
     let handled = status.and_then(|status| status.last_handled_request.as_ref());
     let asked = if handled == question.request.as_ref() {
@@ -187,7 +220,7 @@ fn capabilities(
     };
     let before = Capabilities::before_proof(bucket.target());
     after_proof(
-        learned.or_else(|| known(destination)),
+        learned(context, destination, question),
         before,
         dialect,
         asked,
@@ -261,11 +294,13 @@ pub(super) fn grant(
         PermissionMode::AccessKey => Grant {
             bucket_policy: None,
             trust_policy: None,
+            key_policy: None,
             identity_policy: Some(identity_policy(&request)),
         },
         PermissionMode::CrossAccount => Grant {
             bucket_policy: Some(bucket_policy(&request, principal?)),
             trust_policy: None,
+            key_policy: key_policy(&request, principal?),
             identity_policy: Some(identity_policy(&request)),
         },
         PermissionMode::AssumeRole => {
@@ -275,6 +310,7 @@ pub(super) fn grant(
             Grant {
                 bucket_policy: Some(bucket_policy(&request, role.as_str())),
                 trust_policy: Some(trust_policy(principal?, &external_id)),
+                key_policy: key_policy(&request, role.as_str()),
                 identity_policy: Some(assume_policy(&role)),
             }
         }

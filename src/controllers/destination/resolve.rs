@@ -2,6 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::settings;
 use crate::api::{
     AclPolicy, AddressingStyle, Effective, OutboundDestination, OutboundDestinationSpec,
     PermissionMode, ReadBack as ReadBackField,
@@ -30,7 +31,7 @@ pub(crate) struct Unresolvable {
     why: String,
 }
 
-fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> Unresolvable {
+pub(super) fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> Unresolvable {
     move |error| Unresolvable {
         field,
         why: error.to_string(),
@@ -75,6 +76,7 @@ pub(crate) fn resolve(
             endpoint,
             addressing,
             acl: acl(spec),
+            settings: settings::of(spec)?,
         },
         region: region_source,
         split_size,
@@ -172,14 +174,17 @@ impl Resolved {
             Acl::None => "",
         };
         let mut hash = Sha256::new();
-        for field in [
+        let mut fields = vec![
             target.bucket.as_str(),
             target.prefix.as_str(),
             target.region.as_str(),
             endpoint,
             owner,
             acl,
-        ] {
+        ];
+        let settings = settings::identity(&target.settings);
+        fields.extend(settings.iter().map(String::as_str));
+        for field in fields {
             // The length in front keeps ("ab", "c") and ("a", "bc") apart.
             hash.update((field.len() as u64).to_be_bytes());
             hash.update(field);
@@ -278,12 +283,15 @@ mod tests {
             format!("{{bucket: acme, prefix: a/, {CROSS}}}"),
             format!("{{bucket: acme, region: eu-west-2, {CROSS}}}"),
             format!("{{bucket: acme, acl: None, {CROSS}}}"),
+            format!("{{bucket: acme, encryption: {{type: SSE-S3}}, {CROSS}}}"),
+            format!("{{bucket: acme, objectTags: [{{key: a, value: b}}], {CROSS}}}"),
             "{bucket: acme, permissionMode: CrossAccount, bucketOwner: '111111111112'}".to_owned(),
         ] {
             assert_ne!(resolved(&other).identity_hash(), base, "{other}");
         }
-        let same =
-            format!("{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, {CROSS}}}");
+        let same = format!(
+            "{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, storageClass: STANDARD_IA, {CROSS}}}"
+        );
         assert_eq!(resolved(&same).identity_hash(), base);
         // Another role of the same account is another credential, and not another place.
         let role = resolved(&format!("{{bucket: acme, {ROLE}}}")).identity_hash();

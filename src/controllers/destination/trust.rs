@@ -21,6 +21,9 @@ const CLOSED: &str = "the role lets us in with our external ID and refuses us wi
 const WARNING: &str =
     "the customer's role lets us in without our external ID (see the condition TrustVerified)";
 
+/// The reason of the Event that a role is closed which was open.
+const CLOSED_EVENT: &str = "TrustVerified";
+
 /// What a proof found of the role's trust.
 #[derive(Clone, Debug)]
 pub(crate) struct Trust {
@@ -105,14 +108,15 @@ pub(super) fn news(
         let trust = of.condition(ConditionType::TrustVerified);
         trust.map(|trust| trust.status)
     };
-    let type_ = match (status(old), status(new)?) {
-        (Some(Status::False), Status::True) => EventType::Normal,
+    let trust = new.condition(ConditionType::TrustVerified)?;
+    let (type_, reason) = match (status(old), trust.status) {
+        // Not the condition's own reason: an Event of that name says that access is proved, and would swallow this.
+        (Some(Status::False), Status::True) => (EventType::Normal, CLOSED_EVENT),
         (Some(Status::False), _) => return None,
-        (_, Status::False) => EventType::Warning,
+        (_, Status::False) => (EventType::Warning, trust.reason.as_str()),
         _ => return None,
     };
-    let trust = new.condition(ConditionType::TrustVerified)?;
-    Some((type_, trust.reason.clone(), trust.message.clone()))
+    Some((type_, reason.to_owned(), trust.message.clone()))
 }
 
 #[cfg(test)]
@@ -147,6 +151,7 @@ mod tests {
             secret_version: None,
             region: None,
             capabilities: None,
+            permissions: None,
             trust: trust.map(found),
             finding,
         };

@@ -1,6 +1,7 @@
 //! The ledger of a delivery, kept in `OutboundLedger` objects: sharded, owned by the delivery.
 
 mod convert;
+mod forgotten;
 mod shards;
 
 use std::collections::{BTreeMap, HashSet};
@@ -12,10 +13,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, Resource as _, ResourceExt as _};
 
+use super::finalizers::{self, Wanted};
 use super::status::{is_conflict, is_not_found};
-use crate::api::{LedgerHeader, OutboundDelivery, OutboundLedger, OutboundLedgerSpec};
+use crate::api::{FINALIZER, LedgerHeader, OutboundDelivery, OutboundLedger, OutboundLedgerSpec};
 use crate::plan::Plan;
 use crate::transfer::{Ledger, LedgerError, ObjectState, Slot};
+
+pub(crate) use forgotten::release_forgotten;
 
 /// How often a write that the apiserver didn't take is tried, with a pause that doubles from 200 ms.
 const TRIES: u32 = 5;
@@ -175,6 +179,7 @@ pub(crate) async fn delete(
     let Some(first) = api.get_opt(&shard_name(delivery, 0)).await? else {
         return Ok(());
     };
+    release_all(api, delivery, first.spec.shards).await?;
     for shard in 0..first.spec.shards {
         match api
             .delete(&shard_name(delivery, shard), &DeleteParams::default())
@@ -183,6 +188,32 @@ pub(crate) async fn delete(
             Err(error) if !is_not_found(&error) => return Err(error),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Lets the delivery's ledger be deleted: nothing that it knows is needed any more.
+///
+/// # Errors
+/// When the apiserver refuses or can't be reached.
+pub(crate) async fn release(
+    api: &Api<OutboundLedger>,
+    delivery: &OutboundDelivery,
+) -> Result<(), kube::Error> {
+    match api.get_opt(&shard_name(delivery, 0)).await? {
+        Some(first) => release_all(api, delivery, first.spec.shards).await,
+        None => Ok(()),
+    }
+}
+
+/// Shard 0 goes last: as long as it is there, what was interrupted is found again.
+async fn release_all(
+    api: &Api<OutboundLedger>,
+    delivery: &OutboundDelivery,
+    shards: u32,
+) -> Result<(), kube::Error> {
+    for shard in (0..shards).rev() {
+        finalizers::set(api, &shard_name(delivery, shard), None, Wanted::Absent).await?;
     }
     Ok(())
 }
@@ -240,6 +271,18 @@ impl KubeLedger {
             api,
             shards: shards.collect(),
             places,
+        }
+    }
+
+    /// From its next write on, and so before an upload is used that it records, each shard outlives a deletion until it
+    /// is released. To be called once the delivery has its finalizer, and no sooner.
+    pub(crate) fn protect(&self) {
+        for shard in &self.shards {
+            let mut content = shard.content.lock().unwrap_or_else(PoisonError::into_inner);
+            let finalizers = content.object.finalizers_mut();
+            if !finalizers.iter().any(|entry| entry == FINALIZER) {
+                finalizers.push(FINALIZER.to_owned());
+            }
         }
     }
 

@@ -174,6 +174,106 @@ async fn a_namespace_goes_with_a_delivery_in_flight() {
     assert!(world.bucket.keys().is_empty());
 }
 
+/// Whether that object is being deleted.
+async fn is_going(world: &World, kind: &str, what: &str) {
+    eventually(PATIENCE, what, async || {
+        let path = "jsonpath={.items[*].metadata.deletionTimestamp}";
+        let times = world.namespace.kubectl(&["get", kind, "-o", path]).ok();
+        if times.is_empty() {
+            Err("not yet")
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+}
+
+/// The operator is killed in mid-delivery, and its namespace deleted: what nothing holds is gone, and then the next
+/// operator starts. Returns once the namespace is gone, which must be in time.
+async fn killed_while_the_namespace_goes(world: &mut World, wire: &Wire) {
+    deliver(world, "gone", "2.csv", "  receipt: {md5: false}\n");
+    half_done(world, "gone").await;
+    world.operator.kill9();
+    let name = world.namespace.name().to_owned();
+    let control_plane = ControlPlane::shared();
+    let arguments = ["delete", "namespace", &name, "--wait=false"];
+    control_plane.kubectl(&arguments).ok();
+    is_going(world, "outboundledgers", "the ledger is to go").await;
+    is_going(world, KIND, "the delivery is to go").await;
+    eventually(PATIENCE, "what nothing holds is gone", async || {
+        let arguments = ["get", "obdest,secrets", "-o", "name"];
+        match world.namespace.kubectl(&arguments).ok().as_str() {
+            "" => Ok(()),
+            found => Err(found.to_owned()),
+        }
+    })
+    .await;
+    assert_eq!(world.bucket.uploads().await.len(), 1);
+    wire.open();
+    world.operator.restart();
+    let arguments = ["wait", "--for=delete", "namespace", &name, "--timeout=60s"];
+    let output = control_plane.kubectl(&arguments);
+    let log = world.operator.log_tail();
+    assert!(output.success, "{}\n{log}", output.stderr);
+    assert!(world.bucket.keys().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_goes_without_uploads_though_the_operator_was_killed_meanwhile() {
+    let (mut world, wire) = world("life-namespace-kill").await;
+    world.cross_account_destination("acme", "").await;
+    killed_while_the_namespace_goes(&mut world, &wire).await;
+    let log = world.operator.log_tail();
+    assert_eq!(world.bucket.uploads().await, [], "{log}");
+}
+
+/// What a Secret held is kept in memory alone, and that is gone with the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_goes_though_nobody_has_the_key_any_more_and_the_log_names_the_upload() {
+    let (mut world, wire) = world("life-namespace-key").await;
+    slow::access_key_destination(&world, &wire).await;
+    killed_while_the_namespace_goes(&mut world, &wire).await;
+    let log = world.operator.log();
+    assert!(
+        log.contains("lifecycle rule for incomplete uploads"),
+        "{log}"
+    );
+    assert!(log.contains(world.bucket.name()), "{log}");
+}
+
+/// With `kubectl delete --cascade=foreground` the ledger is to go before its delivery.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_outlives_its_delivery_and_never_for_ever() {
+    let (mut world, wire) = world("life-foreground").await;
+    world.cross_account_destination("acme", "").await;
+    deliver(&world, "gone", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "gone").await;
+    world.operator.kill9();
+    let foreground = ["--cascade=foreground", "--wait=false"];
+    let arguments = [&["delete", KIND, "gone"], &foreground[..]].concat();
+    world.namespace.kubectl(&arguments).ok();
+    is_going(&world, "outboundledgers", "the ledger is to go").await;
+    wire.open();
+    world.operator.restart();
+    is_deleted_in_time(&world, "gone");
+    assert_eq!(world.bucket.uploads().await, []);
+    no_ledger_is_left(&world).await;
+
+    // Somebody takes the delivery's finalizer away by hand: the next operator lets the ledger go.
+    wire.hold_parts("2.csv", 1);
+    deliver(&world, "forced", "2.csv", "  receipt: {md5: false}\n");
+    half_done(&world, "forced").await;
+    world.operator.kill9();
+    let none = r#"{"metadata": {"finalizers": null}}"#;
+    let patch = ["patch", KIND, "forced", "--type=merge", "-p", none];
+    world.namespace.kubectl(&patch).ok();
+    delete(&world, "forced");
+    is_going(&world, "outboundledgers", "the ledger is to go").await;
+    wire.open();
+    world.operator.restart();
+    no_ledger_is_left(&world).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleting_ends_in_time_when_the_store_is_gone() {
     let server = S3Server::start();

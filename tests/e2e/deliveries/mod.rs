@@ -1,9 +1,11 @@
 //! Deliveries from files to a customer's bucket. What must be there is computed here by `stat`, `wc` and
 //! `md5sum`; what is there is seen through kubectl, the S3 server's disk and the customer's own client.
 
+mod access;
 mod changed;
 mod dialects;
 mod happy;
+mod hung;
 mod keys;
 mod leader;
 mod lifecycle;
@@ -13,6 +15,7 @@ mod orphans;
 mod receipts;
 mod refused;
 mod restart;
+mod rotation;
 mod shutdown;
 mod slow;
 mod sources;

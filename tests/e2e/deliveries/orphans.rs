@@ -1,6 +1,6 @@
 //! What a kill between an upload's creation and the ledger's write leaves: found where the bucket lets us look and says whose it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -88,6 +88,82 @@ async fn others(world: &World) -> BTreeSet<String> {
     let theirs = create(world, &customer, KEY).await;
     let elsewhere = create(world, &us, "audience/2.csv.other").await;
     BTreeSet::from([theirs, elsewhere])
+}
+
+/// Whom a store names: for the orphan, for what else is ours, and for what others began of the same key.
+struct Names {
+    before: &'static str,
+    now: &'static str,
+    others: [&'static str; 2],
+}
+
+/// A crash's orphan is aborted where the store says that we began it; what others began stays.
+async fn ours_are_aborted(topic: &str, names: Names) {
+    let (mut world, wire) = in_mid_upload(topic, Listing::Granted).await;
+    world.operator.kill9();
+    let orphan = create(&world, &world.s3.us(), KEY).await;
+    let mut theirs = BTreeMap::new();
+    for name in names.others {
+        theirs.insert(create(&world, &world.s3.customer(), KEY).await, name);
+    }
+    // Of another key, of which nobody knows whose it is.
+    let elsewhere = create(&world, &world.s3.us(), "audience/2.csv.other").await;
+    let stay: BTreeSet<_> = theirs.keys().cloned().chain([elsewhere]).collect();
+    let killed = orphan.clone();
+    wire.name_initiators(move |upload| {
+        let name = match theirs.get(upload) {
+            Some(name) => name,
+            None if upload == killed => names.before,
+            None => names.now,
+        };
+        name.to_owned()
+    });
+    wire.open();
+    world.operator.restart();
+    completes(&world, "crashed").await;
+    only_these_stay(&world, &stay).await;
+    let aborted = world.bucket.requests().into_iter();
+    let aborted = aborted.filter(|it| it.operation == "AbortMultipartUpload" && it.status < 300);
+    let of_orphan = aborted.filter(|it| it.uri.contains(&orphan)).count();
+    assert_eq!(of_orphan, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_iam_user_are_aborted() {
+    const US: &str = "arn:aws:iam::222222222222:user/outbound";
+    let names = Names {
+        before: US,
+        now: US,
+        others: ["arn:aws:iam::222222222222:user/another", "customer"],
+    };
+    ours_are_aborted("orphans-user", names).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_roles_earlier_session_are_aborted() {
+    let names = Names {
+        before: "arn:aws:sts::222222222222:assumed-role/outbound/session-1",
+        now: "arn:aws:sts::222222222222:assumed-role/outbound/session-2",
+        others: [
+            "arn:aws:sts::111111111111:assumed-role/outbound/session-1",
+            "arn:aws:sts::222222222222:assumed-role/another/session-1",
+        ],
+    };
+    ours_are_aborted("orphans-role", names).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_account_are_aborted() {
+    const US: &str = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be";
+    let names = Names {
+        before: US,
+        now: US,
+        others: [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "",
+        ],
+    };
+    ours_are_aborted("orphans-account", names).await;
 }
 
 /// This server lists uploads without saying who began them, so that nothing in the list is provably ours.

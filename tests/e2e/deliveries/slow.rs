@@ -48,6 +48,11 @@ impl Wire {
         self.hold(move |asked| asked.subject.contains(name));
     }
 
+    /// Lists of uploads say who began each from now on, as AWS's do: `names` by the upload's id.
+    pub(super) fn name_initiators(&self, names: impl Fn(&str) -> String + Send + Sync + 'static) {
+        self.proxy.name_initiators(names);
+    }
+
     /// Holds everything, as a store that hangs.
     pub(super) fn stand_still(&self) {
         self.hold(|_| true);

@@ -455,12 +455,150 @@ fn the_other_fields_take_what_they_say() {
 }
 
 #[test]
+fn an_encryption_has_a_key_only_where_kms_keeps_it_and_a_whole_arn_across_accounts() {
+    const ARN: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    const ALIAS: &str = "kmsKeyId names the key itself: an alias can be pointed at another key";
+    const FULL: &str = "across accounts encryption SSE-KMS needs kmsKeyId as a full ARN";
+    let kms = |key: &str| format!("encryption: {{type: SSE-KMS, kmsKeyId: \"{key}\"}}");
+    let refused_key = |key: &str, words: &'static str| (kms(key), words);
+    let everywhere = [
+        refused_key("alias/drop", ALIAS),
+        refused_key("arn:aws:kms:eu-west-1:111122223333:alias/drop", ALIAS),
+        refused_key("", "should be at least 1 chars long"),
+        refused_key(&"k".repeat(257), "may not be more than 256"),
+        refused_key("a key", "kmsKeyId is a key's ARN"),
+        refused_key("a\\nb", "kmsKeyId is a key's ARN"),
+        refused_key(
+            "arn:aws:s3:::acme",
+            "a key's ARN is written arn:aws:kms:REGION:ACCOUNT:key/ID",
+        ),
+        refused_key("arn:aws:kms:eu-west-1:1:key/a", "a key's ARN is written"),
+        (
+            "encryption: {}".to_owned(),
+            "spec.encryption.type: Required value",
+        ),
+        (
+            "encryption: {type: AES256}".to_owned(),
+            r#"supported values: "SSE-S3", "SSE-KMS""#,
+        ),
+        (
+            "encryption: {type: SSE-S3, kmsKeyId: a}".to_owned(),
+            "kmsKeyId and bucketKey go with encryption type SSE-KMS only",
+        ),
+        (
+            "encryption: {type: SSE-S3, bucketKey: true}".to_owned(),
+            "kmsKeyId and bucketKey go with encryption type SSE-KMS only",
+        ),
+    ];
+    let table: Vec<(&str, &str)> = everywhere.iter().map(|(a, b)| (a.as_str(), *b)).collect();
+    refuses(KIND, ACCESS_KEY, &table);
+    refuses(KIND, CROSS_ACCOUNT, &table);
+    let id = kms("1234abcd-12ab-34cd-56ef-1234567890ab");
+    refuses(
+        KIND,
+        CROSS_ACCOUNT,
+        &[(id.as_str(), FULL), ("encryption: {type: SSE-KMS}", FULL)],
+    );
+    let both = [
+        "encryption: {type: SSE-S3}".to_owned(),
+        kms(ARN),
+        kms(&ARN.replace("arn:aws:", "arn:aws-cn:")),
+        kms(&ARN.replace("arn:aws:", "arn:aws-us-gov:")),
+        format!("encryption: {{type: SSE-KMS, kmsKeyId: \"{ARN}\", bucketKey: true}}"),
+    ];
+    let both: Vec<&str> = both.iter().map(String::as_str).collect();
+    accepts(KIND, CROSS_ACCOUNT, &both);
+    accepts(KIND, ACCESS_KEY, &both);
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            id.as_str(),
+            "encryption: {type: SSE-KMS}",
+            "encryption: {type: SSE-KMS, bucketKey: false}",
+        ],
+    );
+}
+
+#[test]
+fn tags_and_storage_classes_are_those_that_s3_takes() {
+    const CHARACTERS: &str = "has letters, digits, blanks and + - = . _ : / @ only";
+    let tags = |count: usize| {
+        let all: Vec<String> = (0..count)
+            .map(|n| format!("{{key: k{n}, value: v}}"))
+            .collect();
+        format!("objectTags: [{}]", all.join(", "))
+    };
+    let (ten, eleven) = (tags(10), tags(11));
+    let key = |length| format!("objectTags: [{{key: {}, value: v}}]", "k".repeat(length));
+    let value = |length| {
+        format!(
+            "objectTags: [{{key: k, value: \"{}\"}}]",
+            "v".repeat(length)
+        )
+    };
+    let (long_key, long_value) = (key(129), value(257));
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            (&eleven, "must have at most 10 items"),
+            (
+                "objectTags: [{key: a, value: b}, {key: a, value: c}]",
+                "Duplicate value",
+            ),
+            (
+                "objectTags: [{value: b}]",
+                "spec.objectTags[0].key: Required value",
+            ),
+            (
+                "objectTags: [{key: a}]",
+                "spec.objectTags[0].value: Required value",
+            ),
+            (
+                "objectTags: [{key: \"\", value: b}]",
+                "should be at least 1 chars long",
+            ),
+            (&long_key, "may not be more than 128"),
+            (&long_value, "may not be more than 256"),
+            (
+                "objectTags: [{key: \"aws:a\", value: b}]",
+                "AWS keeps tags that begin with aws: to itself",
+            ),
+            (
+                "objectTags: [{key: \"AWS:a\", value: b}]",
+                "AWS keeps tags that begin with aws: to itself",
+            ),
+            ("objectTags: [{key: \"a&b\", value: c}]", CHARACTERS),
+            ("objectTags: [{key: a, value: \"b\\nc\"}]", CHARACTERS),
+            (
+                "storageClass: standard",
+                r#"supported values: "STANDARD", "INTELLIGENT_TIERING""#,
+            ),
+            ("storageClass: EXPRESS_ONEZONE", "supported values"),
+            ("storageClass: OUTPOSTS", "supported values"),
+        ],
+    );
+    let (long_key, long_value) = (key(128), value(256));
+    accepts(
+        KIND,
+        CROSS_ACCOUNT,
+        &[
+            &ten,
+            &long_key,
+            &long_value,
+            "objectTags: [{key: \"Größe a/b:c=d+e-f._@\", value: \"\"}]",
+            "objectTags: []",
+            "storageClass: STANDARD",
+            "storageClass: DEEP_ARCHIVE",
+            "storageClass: REDUCED_REDUNDANCY",
+        ],
+    );
+}
+
+#[test]
 fn a_field_that_does_not_work_yet_or_never_is_unknown() {
-    for field in [
-        "encryption: {type: SSE-S3}",
-        "crossAccount: {}",
-        "splitsize: 1G",
-    ] {
+    for field in ["crossAccount: {}", "splitsize: 1G"] {
         let name = field.split(':').next().unwrap();
         let refusal = refused(&manifest(KIND, "acme", ACCESS_KEY, field));
         assert!(

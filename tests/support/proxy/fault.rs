@@ -42,6 +42,8 @@ pub(crate) enum Deed {
     Drop,
     /// The server never sees the request; the client gets this status.
     Answer(u16),
+    /// The server never sees the request; the client gets this refusal.
+    Refuse(Refusal),
     /// The server never sees the request; the client gets 200 and a body that says InternalError.
     ErrorIn200,
     /// The server answers, and the client gets 200 and a body that says InternalError.
@@ -54,6 +56,8 @@ pub(crate) enum Deed {
     ResetAnswer,
     /// The request is held for that many milliseconds, then goes its way.
     Stall(u64),
+    /// Nobody ever answers: the server never sees the request, and the client must give up on it by itself.
+    Hang,
     /// A bit in the middle of the request's body is flipped.
     FlipByte,
     /// The answer comes without that header.
@@ -62,6 +66,30 @@ pub(crate) enum Deed {
     KillBefore,
     /// SIGKILL to the operator once the server has answered. The operator is started again.
     KillAfter,
+}
+
+/// What an S3 says. In a plan's file its status, code and words, with blanks between: `Refuse 403 AccessDenied no`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: u16, code: &str, message: &str) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(3, ' ');
+        let (status, code) = (words.next()?.parse().ok()?, words.next()?);
+        Some(Self::new(status, code, words.next().unwrap_or_default()))
+    }
 }
 
 impl TryFrom<String> for Deed {
@@ -77,12 +105,14 @@ impl TryFrom<String> for Deed {
         Ok(match name {
             "Drop" => Self::Drop,
             "Answer" => Self::Answer(u16::try_from(number()?).map_err(|error| error.to_string())?),
+            "Refuse" => Self::Refuse(Refusal::parse(value).ok_or("Refuse STATUS CODE WORDS")?),
             "ErrorIn200" => Self::ErrorIn200,
             "AppliedErrorIn200" => Self::AppliedErrorIn200,
             "LoseAnswer" => Self::LoseAnswer,
             "ResetRequest" => Self::ResetRequest,
             "ResetAnswer" => Self::ResetAnswer,
             "Stall" => Self::Stall(number()?),
+            "Hang" => Self::Hang,
             "FlipByte" => Self::FlipByte,
             "StripHeader" => Self::StripHeader(value.to_owned()),
             "KillBefore" => Self::KillBefore,
@@ -96,6 +126,11 @@ impl From<Deed> for String {
     fn from(deed: Deed) -> String {
         match deed {
             Deed::Answer(status) => format!("Answer {status}"),
+            Deed::Refuse(Refusal {
+                status,
+                code,
+                message,
+            }) => format!("Refuse {status} {code} {message}"),
             Deed::Stall(milliseconds) => format!("Stall {milliseconds}"),
             Deed::StripHeader(name) => format!("StripHeader {name}"),
             plain => format!("{plain:?}"),
@@ -108,7 +143,13 @@ impl Deed {
     pub(crate) fn reaches(&self) -> bool {
         !matches!(
             self,
-            Self::Drop | Self::Answer(_) | Self::ErrorIn200 | Self::ResetRequest | Self::KillBefore
+            Self::Drop
+                | Self::Answer(_)
+                | Self::Refuse(_)
+                | Self::ErrorIn200
+                | Self::ResetRequest
+                | Self::Hang
+                | Self::KillBefore
         )
     }
 

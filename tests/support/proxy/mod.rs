@@ -6,6 +6,7 @@
 mod classify;
 mod fault;
 mod hold;
+mod initiators;
 mod serve;
 mod upstream;
 
@@ -19,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub(crate) use classify::{Dialect, Kind, parameter};
-pub(crate) use fault::{At, Deed, Fault};
+pub(crate) use fault::{At, Deed, Fault, Refusal};
 pub(crate) use hold::Asked;
 pub(crate) use upstream::Upstream;
 
@@ -34,6 +35,7 @@ pub(crate) struct Record {
     pub(crate) subject: String,
     pub(crate) method: String,
     pub(crate) query: String,
+    pub(crate) headers: http::HeaderMap,
     /// Of its kind, from 1.
     pub(crate) n: u32,
     /// Bytes in its body.
@@ -76,6 +78,7 @@ pub(crate) struct Shared {
     latency: BTreeMap<Kind, Duration>,
     kills: mpsc::UnboundedSender<Kill>,
     gate: hold::Gate,
+    initiators: initiators::Initiators,
     state: Mutex<State>,
 }
 
@@ -83,6 +86,14 @@ pub(crate) struct Shared {
 struct State {
     counts: BTreeMap<Kind, u32>,
     records: Vec<Record>,
+    rules: Vec<Rule>,
+}
+
+/// Every request of that kind, with that header where one is named, is refused, until the proxy relents.
+struct Rule {
+    kind: Kind,
+    header: Option<&'static str>,
+    refusal: Refusal,
 }
 
 impl Proxy {
@@ -102,6 +113,7 @@ impl Proxy {
             latency,
             kills,
             gate: hold::Gate::default(),
+            initiators: initiators::Initiators::default(),
             state: Mutex::default(),
         });
         let task = tokio::spawn(serve::accept(listener, shared.clone()));
@@ -136,6 +148,11 @@ impl Proxy {
         self.shared.gate.set(holds);
     }
 
+    /// From now on lists of uploads say who began each: `names` by the upload's id.
+    pub(crate) fn name_initiators(&self, names: impl Fn(&str) -> String + Send + Sync + 'static) {
+        self.shared.initiators.set(Arc::new(names));
+    }
+
     /// All requests so far, in the order in which they came in.
     pub(crate) fn records(&self) -> Vec<Record> {
         self.shared
@@ -144,6 +161,22 @@ impl Proxy {
             .expect("no panic in a proxy")
             .records
             .clone()
+    }
+
+    /// Refuses every request of that kind, or those of them that have `header`, until [`Proxy::relent`].
+    pub(crate) fn refuse(&self, kind: Kind, header: Option<&'static str>, refusal: Refusal) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.push(Rule {
+            kind,
+            header,
+            refusal,
+        });
+    }
+
+    /// Refuses nothing any more.
+    pub(crate) fn relent(&self) {
+        let mut state = self.shared.state.lock().expect("no panic in a proxy");
+        state.rules.clear();
     }
 
     /// How many of its faults were done.
@@ -172,7 +205,12 @@ impl Shared {
             .faults
             .iter()
             .find(|fault| fault.at.hits(record.kind, record.n));
-        record.fault = hit.map(|fault| fault.deed.clone());
+        let rule = state.rules.iter().find(|rule| {
+            let has = |header| record.headers.contains_key(header);
+            rule.kind == record.kind && rule.header.is_none_or(has)
+        });
+        let refused = rule.map(|rule| Deed::Refuse(rule.refusal.clone()));
+        record.fault = hit.map(|fault| fault.deed.clone()).or(refused);
         let deed = record.fault.clone();
         state.records.push(record);
         (state.records.len() - 1, deed)

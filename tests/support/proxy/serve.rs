@@ -73,6 +73,7 @@ async fn handle(
         subject,
         method: parts.method.to_string(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers.clone(),
         n: 0,
         bytes: body.len() as u64,
         text: if kubernetes {
@@ -141,6 +142,11 @@ impl Exchange {
         match deed {
             Deed::Drop => Err(cut("dropped")),
             Deed::Answer(status) => Ok(self.refusal(status)),
+            Deed::Refuse(refusal) => Ok(answer(
+                refusal.status,
+                "application/xml",
+                s3_error(&refusal.code, &refusal.message),
+            )),
             Deed::ErrorIn200 => Ok(self.refusal(200)),
             Deed::AppliedErrorIn200 => {
                 self.forward(parts, whole(body)).await?;
@@ -167,6 +173,8 @@ impl Exchange {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 self.forward(parts, whole(body)).await
             }
+            // Until the client hangs up, and takes this with it.
+            Deed::Hang => std::future::pending().await,
             Deed::FlipByte => {
                 let mut flipped = body.to_vec();
                 if let Some(byte) = flipped.get_mut(body.len() / 2) {
@@ -231,14 +239,18 @@ impl Exchange {
         let answer = sender.send_request(request).await;
         *behind = Some(sender);
         drop(behind);
-        let (head, body) = answer.map_err(io::Error::other)?.into_parts();
+        let (mut head, body) = answer.map_err(io::Error::other)?.into_parts();
         let status = head.status.as_u16();
         if matches!(self.kind, Kind::WatchDeliveries | Kind::WatchDestinations) {
             self.answered(status, None);
             let body = body.map_err(io::Error::other).boxed_unsync();
             return Ok(Response::from_parts(head, body));
         }
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        if self.kind == Kind::ListUploads && head.status.is_success() {
+            body = self.shared.initiators.put_in(body);
+            head.headers.insert("content-length", body.len().into());
+        }
         self.answered(status, self.kind.creates_upload().then_some(&body));
         Ok(Response::from_parts(head, whole(body)))
     }
@@ -260,13 +272,17 @@ impl Exchange {
         } else {
             ("application/xml", s3_refusal(status))
         };
-        let mut answer = Response::new(whole(text.into()));
-        *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
-        answer
-            .headers_mut()
-            .insert("content-type", HeaderValue::from_static(kind));
-        answer
+        answer(status, kind, text)
     }
+}
+
+fn answer(status: u16, kind: &'static str, text: String) -> Response<Body> {
+    let mut answer = Response::new(whole(text.into()));
+    *answer.status_mut() = StatusCode::from_u16(status).expect("a status");
+    answer
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static(kind));
+    answer
 }
 
 fn s3_refusal(status: u16) -> String {
@@ -278,9 +294,14 @@ fn s3_refusal(status: u16) -> String {
         429 | 503 => "SlowDown",
         _ => "InternalError",
     };
+    s3_error(code, "said by the proxy")
+}
+
+fn s3_error(code: &str, message: &str) -> String {
+    let message = message.replace('&', "&amp;").replace('<', "&lt;");
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>said by the proxy</Message><RequestId>proxy</RequestId></Error>"
+         <Message>{message}</Message><RequestId>proxy</RequestId></Error>"
     )
 }
 
