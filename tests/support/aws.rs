@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use aws_sdk_s3::config::{BehaviorVersion, Region};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -162,22 +163,20 @@ impl Aws {
     /// A client that is not the operator's: the plain SDK. Not shared, as connections belong to the
     /// runtime of one test.
     pub(crate) fn client(&self, who: &AwsKey, region: &str) -> aws_sdk_s3::Client {
-        let credentials = aws_sdk_s3::config::Credentials::new(
-            &who.access_key_id,
-            &who.secret_access_key,
-            who.session_token.clone(),
-            None,
-            "test",
-        );
-        aws_sdk_s3::Client::from_conf(
-            aws_sdk_s3::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new(region.to_owned()))
-                .endpoint_url(self.url())
-                .force_path_style(true)
-                .credentials_provider(credentials)
-                .build(),
-        )
+        let config = client_config(who, region).endpoint_url(self.url());
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// The same over TLS, of a server that was started so; trusts its authority alone.
+    pub(crate) fn tls_client(&self, who: &AwsKey, region: &str) -> aws_sdk_s3::Client {
+        let trust = TrustStore::empty().with_pem_certificate(self.ca());
+        let context = TlsContext::builder().with_trust_store(trust).build();
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.expect("a usable authority"))
+            .build_https();
+        let config = client_config(who, region).endpoint_url(self.tls_url());
+        aws_sdk_s3::Client::from_conf(config.http_client(http).build())
     }
 
     /// A client of STS that is not the operator's.
@@ -241,6 +240,21 @@ impl Aws {
             .filter(|request| request.service == "sts" && request.key == role)
             .collect()
     }
+}
+
+fn client_config(who: &AwsKey, region: &str) -> aws_sdk_s3::config::Builder {
+    let credentials = aws_sdk_s3::config::Credentials::new(
+        &who.access_key_id,
+        &who.secret_access_key,
+        who.session_token.clone(),
+        None,
+        "test",
+    );
+    aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .force_path_style(true)
+        .credentials_provider(credentials)
 }
 
 /// One request that S3 or STS answered.

@@ -131,11 +131,14 @@ func (c *call) authorize() error {
 // allowed decides about one action and notes that it was asked.
 func (c *call) allowed(action, arn string) error {
 	c.entry.Actions = append(c.entry.Actions, action)
-	decision := c.server.Cloud.Authorize(c.caller, c.bucket, action, arn, c.keys)
-	if decision.Allowed {
-		return nil
+	if decision := c.decide(action, arn); !decision.Allowed {
+		return refusal(403, "AccessDenied", decision.S3Message())
 	}
-	return refusal(403, "AccessDenied", decision.S3Message())
+	return nil
+}
+
+func (c *call) decide(action, arn string) cloud.Decision {
+	return c.server.Cloud.Authorize(c.caller, c.bucket, action, arn, c.keys)
 }
 
 // checkACL: where ACLs are disabled, only the one that says nothing new is taken.

@@ -80,9 +80,10 @@ func (c *call) forward() (*answer, error) {
 func (c *call) refused(reply *answer) (*answer, error) {
 	hidden := c.action == "s3:GetObject" && reply.status == http.StatusNotFound
 	if hidden {
-		if err := c.allowed("s3:ListBucket", c.bucket.ARN()); err != nil {
+		// Not logged: no client asks for that.
+		if decision := c.decide("s3:ListBucket", c.bucket.ARN()); !decision.Allowed {
 			_ = reply.body.Close()
-			return nil, err
+			return nil, refusal(403, "AccessDenied", decision.S3Message())
 		}
 	}
 	text, err := reply.read()
