@@ -11,7 +11,7 @@
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
 //! | [`transfer`] | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
 //! | [`controllers`] | the reconcilers; nothing of bytes | all of the above |
-//! | [`runtime`] | logs, signals, the Lease | `config` |
+//! | [`runtime`] | logs, signals, the cluster's client, the Lease | `config` |
 //! | [`cli`] | the commands | all |
 //!
 //! `tests/architecture.rs` holds this table against the code.

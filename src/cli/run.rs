@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::controllers;
-use crate::runtime::{Lease, LeaseSettings, on_termination, start_logging};
+use crate::runtime::{Lease, LeaseSettings, cluster, on_termination, start_logging};
 
 /// Bad input, as opposed to work that failed.
 const BAD_INPUT: u8 = 2;
@@ -51,7 +51,7 @@ pub(super) fn main(file: &Path) -> ExitCode {
 async fn serve(config: Config) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     on_termination(shutdown.clone())?;
-    let client = Client::try_default().await.map_err(|error| {
+    let client = cluster().await.map_err(|error| {
         format!("no cluster: {error}; set KUBECONFIG or run in a pod with a ServiceAccount")
     })?;
     if !config.leader_election.enabled {

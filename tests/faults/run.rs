@@ -23,8 +23,11 @@ use crate::workload::{self, CONCURRENT};
 /// failure waits it out.
 const DEADLINE: Duration = Duration::from_secs(200);
 
-/// The same where nobody answers: kube's client waits for almost five minutes.
-const DEADLINE_WITH_PATIENCE: Duration = Duration::from_secs(600);
+/// The same where nobody answers: S3's clients wait for two minutes.
+const DEADLINE_WITH_PATIENCE: Duration = Duration::from_secs(400);
+
+/// How long an operator may be deaf to what somebody did before it is left to do the wrong thing, and is found out.
+const UNHEARD: Duration = Duration::from_secs(30);
 
 /// How often the objects are looked at.
 const LOOK: Duration = Duration::from_millis(150);
@@ -166,6 +169,7 @@ impl Stage {
     async fn play(&mut self, plan: &Plan) -> Option<Instant> {
         let begun = Instant::now();
         let mut intervened = !workload::is_eventful(plan);
+        let mut acted = None;
         if !intervened {
             // However slow this machine is, it isn't over before.
             self.store.hold(|asked| asked.kind == Kind::LastPart);
@@ -177,7 +181,8 @@ impl Stage {
         };
         while begun.elapsed() < deadline {
             self.wait(plan, LOOK).await;
-            if intervened && self.may_land(plan) {
+            let since = acted.map(|acted: Instant| acted.elapsed());
+            if since.is_some_and(|since| since > UNHEARD || self.may_land(plan)) {
                 self.store.hold(|_| false);
             }
             if !intervened
@@ -191,6 +196,7 @@ impl Stage {
             {
                 intervened = true;
                 workload::intervene(plan, &self.world).await;
+                acted = Some(Instant::now());
             }
             if intervened && self.has_settled(plan).await {
                 return Some(Instant::now());
