@@ -2,8 +2,10 @@
 //! granted is what the status prints, word for word.
 
 mod cross_account;
+mod kms;
 mod least_privilege;
 mod ownership;
+mod rights;
 mod test_aws;
 
 use serde_json::{Value, json};
