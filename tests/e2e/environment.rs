@@ -234,6 +234,11 @@ async fn a_killed_test_process_leaves_no_s3_server() {
 }
 
 #[tokio::test]
+async fn a_killed_test_process_leaves_no_test_aws() {
+    killing_the_holder_ends("aws-server", &["bin/aws"]).await;
+}
+
+#[tokio::test]
 async fn a_killed_test_process_leaves_no_control_plane() {
     let servers = [
         "bin/etcd",
