@@ -33,9 +33,10 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint
 
-generate: ## Writes crds/ and docs/reasons.md from the types
+generate: ## Writes crds/, docs/reasons.md and docs/reference.md from the types
 	$(CARGO) run --quiet --locked -- crds --output crds
 	$(CARGO) run --quiet --locked -- reasons --output docs/reasons.md
+	$(CARGO) run --quiet --locked -- reference --output docs/reference.md
 
 demo: ## The quickstart on this machine, from nothing to both deliveries Complete; KEEP=1 stops before the clean-up
 	examples/quickstart/demo

@@ -20,6 +20,7 @@ mod object;
 mod permission;
 mod quantity;
 mod reason;
+mod reference;
 mod rules;
 
 pub use assume_role::AssumeRoleSpec;
@@ -45,6 +46,7 @@ pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use reference::reference_page;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

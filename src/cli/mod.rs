@@ -3,7 +3,7 @@
 mod crds;
 mod grant;
 mod input;
-mod reasons;
+mod page;
 mod report;
 mod run;
 mod verify;
@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::api::{reasons_page, reference_page};
 
 /// What `--help` says beside the commands.
 const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
@@ -62,6 +64,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Prints the page of all fields (docs/reference.md).
+    #[command(hide = true)]
+    Reference {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
@@ -72,6 +81,9 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
-        Command::Reasons { output } => reasons::main(output.as_deref()),
+        Command::Reasons { output } => page::print("reasons", &reasons_page(), output.as_deref()),
+        Command::Reference { output } => {
+            page::print("reference", &reference_page(), output.as_deref())
+        }
     }
 }
