@@ -1,5 +1,6 @@
 //! The commands.
 
+mod config_schema;
 mod crds;
 mod grant;
 mod input;
@@ -57,6 +58,9 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Prints the JSON schema of the configuration file; `make generate` puts it into the chart's.
+    #[command(hide = true)]
+    ConfigSchema,
     /// Prints the page of all conditions' reasons (docs/reasons.md).
     #[command(hide = true)]
     Reasons {
@@ -85,5 +89,6 @@ pub fn main() -> ExitCode {
         Command::Reference { output } => {
             page::print("reference", &reference_page(), output.as_deref())
         }
+        Command::ConfigSchema => config_schema::main(),
     }
 }

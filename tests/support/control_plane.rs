@@ -31,14 +31,19 @@ impl ControlPlane {
 
     /// One of the test's own, for what others must not see: a changed CRD, a stop.
     pub(crate) fn start() -> ControlPlane {
-        let folder = fast_folder().join(unique("outbound-control-plane"));
-        let (server, _) = Leashed::script("control-plane", &[], &folder);
-        let control_plane = ControlPlane {
-            _server: server,
-            folder,
-        };
+        let control_plane = ControlPlane::bare();
         control_plane.install_crds();
         control_plane
+    }
+
+    /// One without our CRDs: the chart brings them.
+    pub(crate) fn bare() -> ControlPlane {
+        let folder = fast_folder().join(unique("outbound-control-plane"));
+        let (server, _) = Leashed::script("control-plane", &[], &folder);
+        ControlPlane {
+            _server: server,
+            folder,
+        }
     }
 
     fn install_crds(&self) {
