@@ -1,7 +1,7 @@
 //! An `OutboundDelivery` in each of its states.
 
 use super::{DELIVERY, DESTINATION, Stage};
-use crate::support::proxy::Kind;
+use crate::support::proxy::{Kind, Refusal};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::world::{PREFIX, WRITE_ACTIONS, find_condition};
 
@@ -205,7 +205,8 @@ async fn a_delivery_in_trouble() {
     stage.open();
     stage.delivery_says("missing", "Delivered").await;
 
-    stage.slow_down(Kind::Create);
+    let refusal = Refusal::new(500, "InternalError", "We encountered an internal error.");
+    stage.proxy.refuse(Kind::Create, None, refusal);
     stage.deliver("bumpy", "large.csv", "  backoffLimit: 100\n");
     let says = "an attempt has ended";
     stage

@@ -1,7 +1,7 @@
 //! An `OutboundDestination` in each of its states.
 
 use super::{DESTINATION, Stage};
-use crate::support::proxy::Kind;
+use crate::support::proxy::{Kind, Refusal};
 use crate::support::world::{PREFIX, WRITE_ACTIONS};
 
 impl Stage {
@@ -12,6 +12,12 @@ impl Stage {
 
     async fn destination_says(&self, name: &str, reason: &str) {
         self.says(&DESTINATION, name, reason).await;
+    }
+
+    /// Proofs get no answer but that the store wants fewer requests.
+    fn slow_down(&self) {
+        let refusal = Refusal::new(503, "SlowDown", "Please reduce your request rate.");
+        self.proxy.refuse(Kind::ProofCreate, None, refusal);
     }
 
     /// An AccessKey destination behind the proxy, with the Secret of its own name.
@@ -53,7 +59,7 @@ async fn a_destination_from_its_creation_to_its_deletion() {
     stage.open();
     stage.destination_says("acme", "Verified").await;
 
-    stage.slow_down(Kind::ProofCreate);
+    stage.slow_down();
     stage.world.request("obdest", "acme", "first").await;
     stage.destination("acme", "is verified, though its latest proof had no answer");
     stage.world.request("obdest", "acme", "second").await;
@@ -120,7 +126,7 @@ async fn a_destination_that_needs_somebody() {
     stage.destination("held", "is suspended from the start");
 
     // The next two tries are 5 s and 10 s away, and the hold keeps them from their end.
-    stage.slow_down(Kind::ProofCreate);
+    stage.slow_down();
     stage.world.cross_account_destination("busy", "").await;
     stage.destination_says("busy", "Throttled").await;
     stage.hold_proofs();

@@ -12,7 +12,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::process::{Output, program};
-use crate::support::proxy::{Asked, Proxy, Refusal};
+use crate::support::proxy::{Asked, Proxy};
 use crate::support::wait::PATIENCE;
 use crate::support::world::find_condition;
 use crate::support::{S3Server, World};
@@ -108,12 +108,6 @@ impl Stage {
 
     fn open(&self) {
         self.hold(|_| false);
-    }
-
-    /// What a store says that wants fewer requests, for all of that kind.
-    fn slow_down(&self, kind: crate::support::proxy::Kind) {
-        let refusal = Refusal::new(503, "SlowDown", "Please reduce your request rate.");
-        self.proxy.refuse(kind, None, refusal);
     }
 
     fn patch(&self, kind: &Kind, name: &str, patch: &str) {
