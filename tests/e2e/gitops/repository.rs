@@ -169,11 +169,12 @@ impl Clone {
     /// Each object and each receipt went out once.
     fn delivered_once(&self) {
         for (bucket, customer) in [(&self.world.bucket, "acme"), (&self.globex, "globex")] {
-            let wanted = [
+            let mut wanted = [
                 "audience/audience-2026-11-24.csv".to_owned(),
                 format!("audience/{customer}-2026-11-24.info"),
                 "audience/segments-2026-11-24.csv".to_owned(),
             ];
+            wanted.sort();
             assert_eq!(bucket.keys(), wanted);
             let creates: Vec<String> = bucket
                 .requests()
@@ -230,9 +231,11 @@ async fn applied_again_and_again(topic: &str, applier: Applier) {
     clone.apply(applier);
     let before = clone.metadata();
     let sent = [&clone.world.bucket, &clone.globex].map(|bucket| bucket.requests().len());
-    for _ in 0..AGAIN {
+    for round in 0..AGAIN {
         clone.apply(applier);
-        for name in ["destinations", "deliveries"] {
+        // Each costs as much as all else.
+        let compared = ["destinations", "deliveries"];
+        for name in compared.iter().filter(|_| round % 5 == 0) {
             let diff = clone.kubectl("diff", name, applier);
             assert!(diff.success, "{}{}", diff.stdout, diff.stderr);
         }
@@ -255,7 +258,7 @@ async fn applied_by_a_gitops_tool_again_and_again_it_makes_no_diff_and_no_second
 
 /// `kubectl diff` would find something.
 #[tokio::test]
-async fn a_change_is_a_diff_and_of_what_is_immutable_refused() {
+async fn a_change_is_a_diff_or_refused_and_what_comes_back_overwrites_nothing() {
     let clone = Clone::new("gitops-diff").await;
     let applier = Applier::Server("argocd-controller");
     clone.complete(applier).await;
@@ -269,7 +272,20 @@ async fn a_change_is_a_diff_and_of_what_is_immutable_refused() {
     );
     std::fs::write(&base, text.replace("exports/", "others/")).unwrap();
     let refusal = clone.kubectl("apply", "deliveries", applier).refusal();
-    assert!(refusal.contains("immutable"), "{refusal}");
+    assert!(refusal.contains("source can't be changed"), "{refusal}");
+
+    // A file that was taken away comes back: where we may not look, it ends at what is there, and changes nothing.
+    std::fs::write(&base, text).unwrap();
+    let written = clone.world.bucket.files();
+    let delete = ["delete", "obdel", "acme-2026-11-24", "--timeout=60s"];
+    clone.world.namespace.kubectl(&delete).ok();
+    clone.apply(applier);
+    let name = "acme-2026-11-24";
+    clone
+        .world
+        .reason("obdel", name, "Failed", "ObjectExists")
+        .await;
+    assert_eq!(clone.world.bucket.files(), written);
 }
 
 #[tokio::test]
@@ -453,22 +469,26 @@ fn parted(manifests: &str) -> (Vec<Value>, Vec<Value>) {
 
 /// Flux's and Argo CD's own CRDs take their objects, as the apiserver checks them. Of Flux's HelmRelease there is no CRD
 /// to be had as a Go module: its Go type reads that one, strictly.
-#[test]
-fn what_flux_and_argo_cd_read_is_what_their_schemas_say() {
+#[tokio::test]
+async fn what_flux_and_argo_cd_read_is_what_their_schemas_say() {
     let control_plane = ControlPlane::start();
     let crds = Output::of(&mut Command::new(tool("gitops-crds")), None).ok();
     for file in crds.lines() {
         let apply = ["apply", "--server-side", "-f", file];
         control_plane.kubectl(&apply).ok();
-        control_plane
-            .kubectl(&[
-                "wait",
-                "--for=condition=Established",
-                "--timeout=30s",
-                "-f",
-                file,
-            ])
-            .ok();
+    }
+    for file in crds.lines() {
+        // Before it has conditions kubectl says that it can't read them.
+        eventually(PATIENCE, "a CRD is established", async || {
+            let established = "--for=condition=Established";
+            let wait = control_plane.kubectl(&["wait", established, "--timeout=0s", "-f", file]);
+            if wait.success {
+                Ok(())
+            } else {
+                Err(wait.stderr)
+            }
+        })
+        .await;
     }
     for namespace in ["flux-system", "argocd", "outbound-system", "marketing"] {
         control_plane

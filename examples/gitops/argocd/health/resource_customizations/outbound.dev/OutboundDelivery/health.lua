@@ -23,6 +23,9 @@ if is("Reconciling") then
   if status.progress ~= nil then
     message = message .. " (" .. status.progress.percent .. "%)"
   end
+  if status.lastError ~= nil then
+    message = message .. "; last error: " .. status.lastError
+  end
   return progressing(message)
 end
 -- Failed comes with Stalled. Stalled alone goes on once somebody acted.
