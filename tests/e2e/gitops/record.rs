@@ -1,5 +1,5 @@
 //! The states' records: objects as the operator left them, which are the inputs of Argo CD's tests of our health scripts.
-//! With `OUTBOUND_RECORD=1` the tests write them; else they hold them against the live objects.
+//! With `OUTBOUND_RECORD=1` the tests write them (one of destinations is in `roles`); else they hold them against the live objects.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use super::{Kind, look, rows, text};
 use crate::support::World;
 
 pub(super) const AGAIN: &str =
-    "OUTBOUND_RECORD=1 cargo test --locked --test e2e gitops records it again";
+    "run the test that shows it with OUTBOUND_RECORD=1 to record it again";
 
 /// Argo CD's `resource_customizations`.
 pub(super) fn customizations() -> PathBuf {
