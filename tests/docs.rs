@@ -160,11 +160,16 @@ fn every_example_is_known_to_the_types() {
         blocks.iter().for_each(|block| assert_known(block, page));
     }
     for file in [
-        "2-destinations.yaml",
-        "3-deliveries.yaml",
-        "config/operator.yaml",
+        "quickstart/2-destinations.yaml",
+        "quickstart/3-deliveries.yaml",
+        "quickstart/config/operator.yaml",
+        "gitops/destinations/base/acme.yaml",
+        "gitops/destinations/base/globex.yaml",
+        "gitops/deliveries/acme-2026-11-24.yaml",
+        "gitops/deliveries/globex-2026-11-24.yaml",
+        "gitops/pipeline/delivery.yaml",
     ] {
-        let path = format!("examples/quickstart/{file}");
+        let path = format!("examples/{file}");
         for document in text(&path)
             .split("\n---\n")
             .filter(|part| part.lines().any(|line| !line.starts_with('#')))

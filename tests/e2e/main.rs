@@ -17,6 +17,7 @@ mod commands;
 mod deliveries;
 mod destinations;
 mod environment;
+mod gitops;
 mod modes;
 mod rbac;
 mod roles;
