@@ -17,6 +17,7 @@ mod deliveries;
 mod destinations;
 mod environment;
 mod modes;
+mod observe;
 mod rbac;
 mod roles;
 mod schema;
