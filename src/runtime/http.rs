@@ -287,7 +287,9 @@ mod tests {
         };
         until(200);
         let (release, held) = mpsc::channel::<()>();
-        runtime.spawn(async move { drop(held.recv()) });
+        runtime.spawn(async move {
+            let _ = held.recv();
+        });
         until(503);
         let (_, body) = ask(&server, "GET", "/livez");
         assert!(

@@ -77,7 +77,7 @@ impl<W: Write> Write for Escaped<W> {
 }
 
 /// Not a control character, a line's or paragraph's end, or one of Unicode's marks of direction.
-const fn is_plain(c: char) -> bool {
+fn is_plain(c: char) -> bool {
     !(c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
