@@ -3,11 +3,16 @@
 use std::fmt::{self, Write};
 use std::io::IsTerminal as _;
 
+use jiff::Timestamp;
+use serde_json::{Map, Value};
 use tracing::field::Field;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::format::{JsonFields, Writer, debug_fn};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::LogFormat;
@@ -36,19 +41,63 @@ pub fn start_logging(format: Option<LogFormat>) {
                     .with_writer(std::io::stderr),
             )
             .try_init(),
-        // Fields of the object that a line is about stand beside the line's own: no line repeats one.
         LogFormat::Json => registry
             .with(
-                json_subscriber::fmt::layer()
-                    .flatten_event(true)
-                    .with_current_span(false)
-                    .flatten_span_list_on_top_level(true)
+                tracing_subscriber::fmt::layer()
+                    .fmt_fields(JsonFields::new())
+                    .event_format(FlatJson)
                     .with_writer(std::io::stderr),
             )
             .try_init(),
     };
     if let Err(error) = started {
         tracing::debug!(%error, "logging was started before");
+    }
+}
+
+/// One JSON object a line, in which the fields of the object that a line is about stand beside the line's own:
+/// tracing-subscriber's own form nests them, and a span's `name` isn't ours.
+struct FlatJson;
+
+impl<S, N> FormatEvent<S, N> for FlatJson
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Map::new();
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
+                take_in(&mut line, &fields.fields);
+            }
+        }
+        let mut own = String::new();
+        context.format_fields(Writer::new(&mut own), event)?;
+        take_in(&mut line, &own);
+        let metadata = event.metadata();
+        for (key, value) in [
+            ("timestamp", Timestamp::now().to_string()),
+            ("level", metadata.level().to_string()),
+            ("target", metadata.target().to_owned()),
+        ] {
+            line.insert(key.to_owned(), Value::String(value));
+        }
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+/// Adds fields, which are a JSON object in text, to those of a line; what is there already is replaced.
+fn take_in(line: &mut Map<String, Value>, fields: &str) {
+    match serde_json::from_str(fields) {
+        Ok(Value::Object(fields)) => line.extend(fields),
+        // None, or what never comes.
+        _ if fields.is_empty() => {}
+        _ => drop(line.insert("fields".to_owned(), Value::String(fields.to_owned()))),
     }
 }
 
