@@ -133,7 +133,42 @@ fn is_plain(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// What is logged in `work` as JSON.
+    fn logged(work: impl FnOnce()) -> Vec<Value> {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(FlatJson)
+            .with_writer(file.clone());
+        let registry = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(registry, work);
+        std::io::Seek::rewind(&mut &*file).unwrap();
+        let text = std::io::read_to_string(&*file).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_spans_fields_stand_beside_the_lines_own_which_win() {
+        let lines = logged(|| {
+            tracing::info!("alone");
+            let _outer = tracing::error_span!("object", name = "acme", generation = 1).entered();
+            let _inner = tracing::error_span!("part", number = 2).entered();
+            tracing::info!(generation = 3, why = "a\nb", level = "x", "said");
+        });
+        assert_eq!(lines[0]["message"], "alone");
+        let said = &lines[1];
+        let found = ["name", "number", "generation", "why", "message", "level"].map(|it| &said[it]);
+        let wanted = serde_json::json!(["acme", 2, 3, "a\nb", "said", "INFO"]);
+        assert_eq!(serde_json::to_value(found).unwrap(), wanted);
+        assert!(said["target"].is_string() && said["timestamp"].is_string());
+    }
 
     #[test]
     fn a_value_can_not_begin_a_line_of_its_own() {
