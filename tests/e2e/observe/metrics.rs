@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{DELIVERY, DESTINATION, PART, deliver, lines, reaches, ungranted_destination, world};
 use crate::support::World;
 use crate::support::proxy::{At, Deed, Fault, Kind};
+use crate::support::wait::until;
 use crate::support::world::PREFIX;
 
 fn series(world: &World, series: &str) -> f64 {
@@ -125,8 +126,14 @@ async fn a_resumed_delivery_counts_what_it_sends_itself() {
     let uploading = "outbound_deliveries{phase=\"Uploading\",reason=\"Uploading\"}";
     assert_eq!(reaches(&world.operator, uploading, 1.0).await, 1.0);
     world.operator.kill9();
-    proxy.hold(|_| false);
     world.operator.restart();
+    // What the dead process had on the wire is gone by then.
+    until("the store was asked for its parts", || {
+        let records = proxy.records();
+        records.iter().any(|record| record.kind == Kind::ListParts)
+    })
+    .await;
+    proxy.hold(|_| false);
     world
         .condition(DELIVERY, "resumed", "Complete", "True")
         .await;
