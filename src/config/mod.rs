@@ -2,6 +2,7 @@
 
 mod check;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -73,6 +74,12 @@ pub struct Config {
     /// How a changed Secret is noticed.
     #[serde(default)]
     pub secrets: SecretsMode,
+    /// Where health and metrics are served; absent: nowhere.
+    #[serde(default)]
+    pub http: Option<HttpConfig>,
+    /// How the log is written.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 /// Who we are to customers.
@@ -224,6 +231,31 @@ pub enum SecretsMode {
     Watch,
 }
 
+/// The server of `/livez`, `/readyz` and `/metrics`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpConfig {
+    /// An IP address and a port; port 0 is a free one.
+    pub listen: SocketAddr,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// The lines' form; absent: text on a terminal, else JSON.
+    pub format: Option<LogFormat>,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 impl Config {
     /// Reads and checks the file.
     ///
@@ -322,6 +354,21 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn what_is_no_address_or_form_is_refused_by_its_key() {
+        for (text, key) in [
+            ("http: {listen: localhost}", "http.listen"),
+            ("http: {listen: '8080'}", "http.listen"),
+            ("log: {format: Yaml}", "log.format"),
+        ] {
+            let error = yaml::read::<Config>(&format!("clusterId: a\n{text}")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+        let config: Config = yaml::read("{clusterId: a, http: {listen: '[::]:8080'}}").unwrap();
+        assert_eq!(config.http.map(|http| http.listen.port()), Some(8080));
+        assert_eq!(config.log.format, None);
     }
 
     #[test]

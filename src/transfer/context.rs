@@ -16,6 +16,7 @@ use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
+use super::tally::RetryReason;
 use super::token::DeliveryToken;
 use crate::plan::{Delimiter, ObjectKey};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
@@ -186,6 +187,7 @@ impl Context {
     ) -> Result<(), TransferError> {
         let failure = Failure {
             class: error.class,
+            reason: reason_of(error.class),
             text: format!("{key}: {error}"),
         };
         self.attempts.failed(seen, failure, stop).await
@@ -207,6 +209,7 @@ impl Context {
                 let text = format!("{key}: reading its source: {text}");
                 let failure = Failure {
                     class: ErrorClass::Transient,
+                    reason: RetryReason::Source,
                     text,
                 };
                 self.attempts.failed(seen, failure, stop).await
@@ -248,6 +251,16 @@ impl Context {
             dialect,
         );
         unless_stopped(stop, open).await
+    }
+}
+
+/// What a call is repeated for. A refusal that is repeated blames bytes that were damaged on their way.
+const fn reason_of(class: ErrorClass) -> RetryReason {
+    match class {
+        ErrorClass::Terminal => RetryReason::Damaged,
+        ErrorClass::Transient => RetryReason::Unavailable,
+        ErrorClass::Throttled => RetryReason::Throttled,
+        ErrorClass::Ambiguous => RetryReason::Unanswered,
     }
 }
 

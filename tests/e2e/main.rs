@@ -19,6 +19,7 @@ mod destinations;
 mod environment;
 mod gitops;
 mod modes;
+mod observe;
 mod rbac;
 mod roles;
 mod schema;
