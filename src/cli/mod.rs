@@ -1,5 +1,6 @@
 //! The commands.
 
+mod config_schema;
 mod crds;
 mod grant;
 mod input;
@@ -55,6 +56,9 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Prints the JSON schema of the configuration file; `make generate` puts it into the chart's.
+    #[command(hide = true)]
+    ConfigSchema,
     /// Prints the page of all conditions' reasons (docs/reasons.md).
     #[command(hide = true)]
     Reasons {
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
+        Command::ConfigSchema => config_schema::main(),
         Command::Reasons { output } => reasons::main(output.as_deref()),
     }
 }

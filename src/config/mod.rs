@@ -4,6 +4,7 @@ mod check;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Quantity;
@@ -43,7 +44,7 @@ pub enum ConfigError {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// Part of tokens and external IDs; never changed.
@@ -75,7 +76,7 @@ pub struct Config {
 }
 
 /// Who we are to customers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityConfig {
     /// Our 12-digit account.
@@ -87,7 +88,7 @@ pub struct IdentityConfig {
 }
 
 /// Where `source.volume` reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct VolumeConfig {
     /// The folder that holds one folder a namespace.
@@ -103,7 +104,7 @@ impl Default for VolumeConfig {
 }
 
 /// What some namespaces may reach.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenancyRule {
     /// Names or globs (`*` and `?`).
@@ -120,7 +121,7 @@ pub struct TenancyRule {
 }
 
 /// A bucket that a namespace may write to as our own account.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BucketRule {
     /// The bucket's name, or a glob.
@@ -133,7 +134,7 @@ pub struct BucketRule {
 }
 
 /// A bucket of ours that a namespace may read.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceRule {
     /// The bucket's name.
@@ -144,7 +145,7 @@ pub struct SourceRule {
 }
 
 /// Which stores there are beside AWS's own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EndpointsConfig {
     /// Endpoints that destinations may name: exact scheme, host and port.
@@ -162,7 +163,7 @@ pub struct EndpointsConfig {
 }
 
 /// Bounds of the transfer engine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TransferConfig {
     /// Bytes of part buffers over all deliveries.
@@ -184,7 +185,7 @@ impl Default for TransferConfig {
 }
 
 /// One operator of several works at a time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeaderElectionConfig {
     /// Whether to wait for the Lease before working.
@@ -206,7 +207,7 @@ impl Default for LeaderElectionConfig {
 }
 
 /// Which namespaces are watched.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WatchConfig {
     /// The namespaces; empty means all.
@@ -214,7 +215,7 @@ pub struct WatchConfig {
 }
 
 /// How a changed Secret is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SecretsMode {
     /// By reading it at the next proof, on request, and when the store refuses the old key.
     #[default]
@@ -239,6 +240,16 @@ impl Config {
         })?;
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// The file's JSON schema, for editors and for the chart. What needs two keys, or knowledge of a format, only
+    /// [`Config::load`] checks.
+    #[must_use]
+    pub fn schema() -> schemars::Schema {
+        // Draft 7: what Helm and most editors read.
+        schemars::generate::SchemaSettings::draft07()
+            .into_generator()
+            .into_root_schema_for::<Self>()
     }
 
     /// What applies where a command has no file: no identity and no tenancy, and the stores at `endpoints`, with
