@@ -41,6 +41,23 @@ impl ControlPlane {
         control_plane
     }
 
+    /// One with a node whose pods run, and without our CRDs: a chart brings them. Minutes of building the
+    /// first time; the machine must allow it (`tests/tools/node --check`).
+    pub(crate) fn with_node() -> ControlPlane {
+        // On disk: it holds images.
+        let folder = std::env::temp_dir().join(unique("outbound-node"));
+        let (server, _) = Leashed::script("node", &[], &folder);
+        ControlPlane {
+            _server: server,
+            folder,
+        }
+    }
+
+    /// What the script that runs it keeps there: logs, the node's own commands.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn install_crds(&self) {
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
         if !crds.is_dir() {
