@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test e2e faults compat lint generate demo
+.PHONY: help build test e2e faults compat image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -36,12 +36,17 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
 
-lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
+image: ## Builds the operator for release, minutes, and its container image: target/image/outbound-operator.tar
+	$(CARGO) build --release --locked
+	hack/image --binary target/release/outbound-operator --output target/image
+
+lint: ## Format, clippy, doc links, scripts, dependency tree, generated files, the chart
 	hack/lint
 
-generate: ## Writes crds/ and docs/reasons.md from the types
+generate: ## Writes crds/, docs/reasons.md, and what in the chart is generated
 	$(CARGO) run --quiet --locked -- crds --output crds
 	$(CARGO) run --quiet --locked -- reasons --output docs/reasons.md
+	hack/chart generate
 
 demo: ## The quickstart on this machine, from nothing to both deliveries Complete; KEEP=1 stops before the clean-up
 	examples/quickstart/demo

@@ -12,6 +12,7 @@ mod support;
 
 mod attacks;
 mod canary;
+mod chart;
 mod commands;
 mod deliveries;
 mod destinations;

@@ -31,12 +31,7 @@ impl ControlPlane {
 
     /// One of the test's own, for what others must not see: a changed CRD, a stop.
     pub(crate) fn start() -> ControlPlane {
-        let folder = fast_folder().join(unique("outbound-control-plane"));
-        let (server, _) = Leashed::script("control-plane", &[], &folder);
-        let control_plane = ControlPlane {
-            _server: server,
-            folder,
-        };
+        let control_plane = ControlPlane::bare();
         control_plane.install_crds();
         control_plane
     }
@@ -47,6 +42,16 @@ impl ControlPlane {
         // On disk: it holds images.
         let folder = std::env::temp_dir().join(unique("outbound-node"));
         let (server, _) = Leashed::script("node", &[], &folder);
+        ControlPlane {
+            _server: server,
+            folder,
+        }
+    }
+
+    /// One without our CRDs: the chart brings them.
+    pub(crate) fn bare() -> ControlPlane {
+        let folder = fast_folder().join(unique("outbound-control-plane"));
+        let (server, _) = Leashed::script("control-plane", &[], &folder);
         ControlPlane {
             _server: server,
             folder,

@@ -50,7 +50,7 @@ the rest is for the metrics and for destinations' and deliveries' copies in memo
 {{- $memory := dig "transfer" "memory" "64Mi" .Values.config -}}
 {{- $needed := add (include "outbound-operator.bytes" (dict "name" "config.transfer.memory" "quantity" $memory) | int64) 134217728 -}}
 {{- if lt (include "outbound-operator.bytes" (dict "name" "resources.limits.memory" "quantity" $limit) | int64) $needed -}}
-{{- fail (printf "resources.limits.memory: %v doesn't hold config.transfer.memory (%v) and 128Mi on top; raise it to %d or more" $limit $memory $needed) -}}
+{{- fail (printf "resources.limits.memory: %v doesn't hold config.transfer.memory (%v) and 128Mi on top; raise it to %dMi or more" $limit $memory (div (add $needed 1048575) 1048576)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
