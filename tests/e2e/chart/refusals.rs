@@ -17,7 +17,10 @@ const CASES: &[(&str, &str)] = &[
         "config: {transfer: {memroy: 1Gi}}",
         "additional properties 'memroy' not allowed",
     ),
-    ("config: {clusterId: null}", "at '/config/clusterId': got null, want string"),
+    (
+        "config: {clusterId: null}",
+        "at '/config/clusterId': got null, want string",
+    ),
     (
         "config: {identity: {accountId: 999988887777}}",
         "got number, want string",
