@@ -269,11 +269,14 @@ fn bytes(length: usize) -> Vec<u8> {
     bytes
 }
 
-/// How often each part of an object was taken by the store, by its number.
+/// How often each part of a delivery's object (its receipt is another one) was taken by the store, by its number.
 fn parts(bucket: &Bucket, name: &str) -> BTreeMap<u32, u32> {
     let mut parts = BTreeMap::new();
+    let object = format!("/{name}.bin");
     for request in bucket.requests() {
-        if request.operation == "UploadPart" && request.key.contains(name) && request.status == 200
+        if request.operation == "UploadPart"
+            && request.key.ends_with(&object)
+            && request.status == 200
         {
             let query = request.uri.split_once('?').unwrap_or_default().1;
             let number = parameter(query, "partNumber").and_then(|number| number.parse().ok());
