@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test faults compat image lint generate demo
+.PHONY: help build test e2e faults compat image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -16,6 +16,12 @@ build: ## Builds the operator (target/debug/outbound-operator, the profile that 
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
+
+# Root, as a kubelet needs it; tests/tools/node --check says what else is missing.
+e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; MINUTES
+	tests/tools/node --check
+	tests/tools/build --node
+	$(CARGO) test --locked --test node -- --ignored --nocapture
 
 faults: ## Every fault plan, and a table of them; PLAN=file runs one. Failed ones go to tests/faults/failed
 	tests/tools/build
