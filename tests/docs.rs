@@ -159,12 +159,21 @@ fn every_example_is_known_to_the_types() {
         assert!(!blocks.is_empty(), "{page} has no example");
         blocks.iter().for_each(|block| assert_known(block, page));
     }
-    for file in [
+    let of_quickstart = [
         "2-destinations.yaml",
         "3-deliveries.yaml",
         "config/operator.yaml",
-    ] {
-        let path = format!("examples/quickstart/{file}");
+    ];
+    let of_deliveries = fs::read_dir(root().join("examples/deliveries")).unwrap();
+    let of_deliveries = of_deliveries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .map(|name| format!("examples/deliveries/{name}"));
+    let files = of_quickstart
+        .map(|name| format!("examples/quickstart/{name}"))
+        .into_iter()
+        .chain(of_deliveries);
+    for path in files {
         for document in text(&path)
             .split("\n---\n")
             .filter(|part| part.lines().any(|line| !line.starts_with('#')))

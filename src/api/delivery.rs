@@ -35,6 +35,8 @@ use super::rules;
 #[x_kube(
     validation = rules::immutable("destinationRef"),
     validation = rules::immutable("source"),
+    validation = rules::immutable_optional("waitFor"),
+    validation = rules::immutable_optional("onEmpty"),
     validation = rules::immutable_optional("split"),
     validation = rules::immutable_optional("key"),
     validation = rules::immutable_optional("logicalTime"),
@@ -49,16 +51,24 @@ pub struct OutboundDeliverySpec {
     /// Where the files are.
     pub source: SourceSpec,
 
+    /// A marker beside the source: nothing is planned before it exists. Absent: nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_for: Option<WaitFor>,
+
+    /// What happens when nothing matches. Fail (what applies when absent): the delivery ends with SourceEmpty or SourceNotFound. Complete: it ends Complete, with a receipt that names no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_empty: Option<OnEmpty>,
+
     /// How files are cut into objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSpec>,
 
-    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}".
+    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
-        validation = Rule::new(r"self.matches('^([^{}]|[{](stem|split|ext|name|date|timestamp|delivery|namespace|destination)[}])*$')")
-            .message("a key has the macros {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
+        validation = Rule::new(r"self.matches('^([^{}]|[{](stem|split|ext|name|path|date|timestamp|delivery|namespace|destination)[}])*$')")
+            .message("a key has the macros {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
         validation = Rule::new("!self.startsWith('/') && !self.contains('//') && !self.endsWith('/')").message("a key has no leading or closing \"/\" and no \"//\""),
         validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a key has no \".\" or \"..\" segment"),
         validation = rules::no_control_characters()
@@ -136,11 +146,42 @@ pub struct VolumeSource {
     pub min_age: Option<DurationText>,
 }
 
+/// A marker beside the source: nothing is planned before it exists.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFor {
+    /// The marker: a file in the source's own folder (its path as far as no wildcard stands in it, without the last name) or below it. It is not delivered, unless the source names it itself.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a marker is relative to the source's folder: no leading or closing \"/\" and no \"//\""),
+        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a marker's path has no \".\" or \"..\" segment: it can't leave the source's folder"),
+        validation = Rule::new("!self.matches('[*?]')").message("a marker is one file: its path has no \"*\" or \"?\""),
+        validation = rules::no_control_characters()
+    )]
+    pub path: String,
+}
+
+/// What happens when nothing matches. Fail (what applies when absent): the delivery ends with SourceEmpty or SourceNotFound. Complete: it ends Complete, with a receipt that names no file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnEmpty {
+    /// The delivery fails.
+    Fail,
+    /// It is Complete, and its receipt names no file.
+    Complete,
+}
+
 /// How files are cut into objects.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.header) || self.header != 'Repeat' || !has(self.boundary) || self.boundary == 'Record'")
+        .message("header: Repeat needs boundary: Record, because a header is a record"),
+    validation = Rule::new("!has(self.format) || self.format != 'CSV' || !has(self.boundary) || self.boundary == 'Record'")
+        .message("format: CSV needs boundary: Record, because a cut at any byte knows no quotes"),
+    validation = Rule::new("!has(self.format) || self.format != 'CSV' || !has(self.delimiter)")
+        .message("a delimiter is one of format: Lines; records of CSV end with a newline or CRLF")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct SplitSpec {
-    /// Bytes in the largest object: more than 0, at most 1T = 10^12. Absent: the destination's splitSize.
+    /// Bytes in the largest object, a repeated header included: more than 0, at most 1T = 10^12. Absent: the destination's splitSize.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
         validation = rules::quantity_form(),
@@ -154,7 +195,7 @@ pub struct SplitSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boundary: Option<BoundaryKind>,
 
-    /// What a record is. Lines (what applies when absent): bytes up to a delimiter.
+    /// What a record is. Lines (what applies when absent): bytes up to a delimiter. CSV: by RFC 4180, where a newline in quotes ends no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
 
@@ -175,6 +216,10 @@ pub struct SplitSpec {
     )]
     pub max_record_size: Option<Quantity>,
 
+    /// Whether the first record opens every split. None (what applies when absent): it is a record like the others. Repeat: it stands in front of each split and counts in its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<HeaderPolicy>,
+
     /// What stands before a split's number. Absent: "-".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
@@ -191,11 +236,23 @@ pub enum BoundaryKind {
     Byte,
 }
 
-/// What a record is. Lines (what applies when absent): bytes up to a delimiter.
+/// What a record is. Lines (what applies when absent): bytes up to a delimiter. CSV: by RFC 4180, where a newline in quotes ends no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
     /// Bytes up to a delimiter.
     Lines,
+    /// By RFC 4180.
+    #[serde(rename = "CSV")]
+    Csv,
+}
+
+/// Whether the first record opens every split. None (what applies when absent): it is a record like the others. Repeat: it stands in front of each split and counts in its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HeaderPolicy {
+    /// It is a record like the others.
+    None,
+    /// It stands in front of each split.
+    Repeat,
 }
 
 /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
@@ -365,6 +422,10 @@ pub struct DeliveryProgress {
     /// Objects delivered and verified.
     #[schemars(range(min = 0))]
     pub objects_done: i64,
+    /// Bytes of the source that were read for where to cut, while that goes on and takes its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub bytes_scanned: Option<i64>,
 }
 
 /// An object that was delivered and verified.

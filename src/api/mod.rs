@@ -28,8 +28,9 @@ pub use condition::{Condition, ConditionType, Conditions, Situation, Status, tim
 pub use crd::crds;
 pub use delivery::{
     BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
-    DestinationRef, Format, IfExists, OutboundDelivery, OutboundDeliverySpec, Phase,
-    PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
+    DestinationRef, Format, HeaderPolicy, IfExists, OnEmpty, OutboundDelivery,
+    OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec,
+    VolumeSource, WaitFor,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
 
 use super::gate::Access;
+use super::judge::Report;
 use super::known::Known;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
@@ -29,6 +31,7 @@ pub(super) async fn prepare(
     work: &Work,
     request: &Request,
     bucket: &Bucket,
+    report: &watch::Sender<Report>,
 ) -> Result<Known, NoPlan> {
     let namespace = work.delivery.namespace().unwrap_or_default();
     let api: Api<OutboundLedger> = Api::namespaced(work.context.client.clone(), &namespace);
@@ -49,7 +52,7 @@ pub(super) async fn prepare(
         }
     }
     let root = work.context.config.volume.root.clone();
-    let plan = planning::make(root, namespace, request.clone()).await?;
+    let plan = planning::make(root, namespace, request.clone(), report).await?;
     let header = header(work, &plan)?;
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)

@@ -74,7 +74,7 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
     let prepared = tokio::select! {
         biased;
         () = handle.stop.cancelled() => return End::Stopped,
-        prepared = prepare_all(work) => prepared,
+        prepared = prepare_all(work, &handle.report) => prepared,
     };
     let (request, bucket, known) = match prepared {
         Ok(prepared) => prepared,
@@ -91,7 +91,10 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
 }
 
 /// What is known before the first byte is sent.
-async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
+async fn prepare_all(
+    work: &Work,
+    report: &watch::Sender<Report>,
+) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
     let bucket = bucket(work).await?;
     let resolved = work.gate.resolved();
     let request = request::read(
@@ -101,7 +104,7 @@ async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, K
     )
     .map_err(|rejected| End::Failed(rejected.reason, rejected.message))?;
     let now = bucket.borrow().clone();
-    let known = prepare::prepare(work, &request, &now)
+    let known = prepare::prepare(work, &request, &now, report)
         .await
         .map_err(|error| match error {
             NoPlan::Failed(reason, message) => End::Failed(reason, message),
@@ -233,7 +236,7 @@ fn job(
             Md5::Wanted => Md5Wanted::Yes,
             Md5::Unwanted => Md5Wanted::No,
         },
-        delimiter: request.plan.split.delimiter,
+        records: request.plan.split.records,
         read_back: work.gate.resolved().read_back,
         if_exists: request.if_exists,
         backoff_limit: request.backoff_limit,
@@ -280,6 +283,7 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             files_total: i64::from(progress.files_total),
             objects_total: i64::from(progress.objects_total),
             objects_done: i64::from(progress.objects_done),
+            bytes_scanned: None,
         });
     });
 }
@@ -354,13 +358,13 @@ fn count_attempts(work: &Work, handle: &Handle<Report>, end: End) -> End {
         .borrow()
         .progress
         .as_ref()
-        .map(|progress| progress.bytes_done)
+        .map_or(0, |progress| progress.bytes_done)
         > work
             .delivery
             .status
             .as_ref()
             .and_then(|status| status.progress.as_ref())
-            .map(|progress| progress.bytes_done);
+            .map_or(0, |progress| progress.bytes_done);
     let attempts = if moved || work.retry { 1 } else { before + 1 };
     let message = message.clone();
     handle.report.send_modify(|report| {
