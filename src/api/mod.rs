@@ -21,16 +21,16 @@ mod permission;
 mod quantity;
 mod reason;
 mod rules;
+mod split;
 
 pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
-    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
-    DestinationRef, Format, HeaderPolicy, IfExists, OnEmpty, OutboundDelivery,
-    OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec,
-    VolumeSource, WaitFor,
+    DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
+    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec,
+    SourceSpec, VolumeSource, WaitFor,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -46,6 +46,7 @@ pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

@@ -26,27 +26,27 @@ const EXAMPLES: [Example<'_>; 8] = [
     ),
     (
         "crlf",
-        &[("crlf/a.txt", "1\n1\r\n22\r\n")],
-        &[("a-001.txt", "1\n1\r\n"), ("a-002.txt", "22\r\n")],
+        &[("crlf/c.txt", "1\n1\r\n22\r\n")],
+        &[("c-001.txt", "1\n1\r\n"), ("c-002.txt", "22\r\n")],
     ),
     (
         "csv",
-        &[("csv/a.csv", "\"1\n\",\n22\n3\n")],
-        &[("a-001.csv", "\"1\n\",\n"), ("a-002.csv", "22\n3\n")],
+        &[("csv/d.csv", "\"1\n\",\n22\n3\n")],
+        &[("d-001.csv", "\"1\n\",\n"), ("d-002.csv", "22\n3\n")],
     ),
     (
         "header",
-        &[("header/a.csv", "id\n1\n2\n3\n")],
+        &[("header/e.csv", "id\n11\n22\n33\n")],
         &[
-            ("a-001.csv", "id\n1\n"),
-            ("a-002.csv", "id\n2\n"),
-            ("a-003.csv", "id\n3\n"),
+            ("e-001.csv", "id\n11\n"),
+            ("e-002.csv", "id\n22\n"),
+            ("e-003.csv", "id\n33\n"),
         ],
     ),
     (
         "unsplit",
-        &[("unsplit/a.tar", "anything\0"), ("unsplit/b", "")],
-        &[("a.tar", "anything\0"), ("b", "")],
+        &[("unsplit/f.tar", "anything\0"), ("unsplit/g", "")],
+        &[("f.tar", "anything\0"), ("g", "")],
     ),
     (
         "audience-manager",

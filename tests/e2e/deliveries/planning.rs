@@ -1,5 +1,6 @@
 //! Planning that takes its time: it is seen, holds nobody up, and ends when it is told to.
 
+use super::store::readable_destination;
 use super::{KIND, completes, deliver, delivered, names, table};
 use crate::support::World;
 use crate::support::wait::{PATIENCE, until};
@@ -57,7 +58,8 @@ async fn a_long_look_is_seen_and_holds_nobody_up() {
 #[tokio::test]
 async fn a_thousand_splits_sort() {
     let world = World::start("planning-thousand").await;
-    world.access_key_destination("acme", "").await;
+    // One request each.
+    readable_destination(&world).await;
     let source: String = (1..=1000).map(|number| format!("{number:07}\n")).collect();
     world.file("a.csv", &source);
     deliver(&world, "thousand", "a.csv", "  split: {size: 8}\n");
