@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    PART, assert_same, completes, count, deliver, delivered, fails, large_table, names, receipt,
-    slow,
+    KIND, PART, assert_same, completes, count, deliver, delivered, fails, large_table, names,
+    receipt, slow,
 };
 use crate::support::World;
 use crate::support::world::PREFIX;
@@ -161,4 +161,27 @@ async fn a_split_goes_on_where_it_was_when_the_operator_was_killed() {
         parts,
         "none is sent twice"
     );
+}
+
+/// Created again, as GitOps does: what is there with the delivery's token isn't sent again, header included.
+#[tokio::test]
+async fn what_was_delivered_with_headers_is_known_again() {
+    let world = World::start("headers-again").await;
+    super::store::readable_destination(&world).await;
+    world.file("a.csv", "id\n1234\n5678\n9\n");
+    let more = "  split: {size: 10, header: Repeat}\n";
+    deliver(&world, "again", "a.csv", more);
+    let first = completes(&world, "again").await;
+    let before = world.bucket.files();
+    world.namespace.kubectl(&["delete", "obdel", "again"]).ok();
+    deliver(&world, "again", "a.csv", more);
+    world
+        .reason(KIND, "again", "Complete", "AlreadyDelivered")
+        .await;
+    let second = world.get(KIND, "again");
+    assert_eq!(second["status"]["objects"], first["status"]["objects"]);
+    assert_eq!(world.bucket.files(), before);
+    for key in before.keys() {
+        assert_eq!(count(&world.bucket, "PutObject", key), 1, "{key}");
+    }
 }

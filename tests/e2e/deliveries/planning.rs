@@ -1,7 +1,6 @@
 //! Planning that takes its time: it is seen, holds nobody up, and ends when it is told to.
 
-use super::store::readable_destination;
-use super::{KIND, completes, deliver, delivered, names, table};
+use super::{KIND, completes, deliver, table};
 use crate::support::World;
 use crate::support::wait::{PATIENCE, until};
 
@@ -53,26 +52,4 @@ async fn a_long_look_is_seen_and_holds_nobody_up() {
             .any(|name| name.starts_with("planning"))
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_thousand_splits_sort() {
-    let world = World::start("planning-thousand").await;
-    // One request each.
-    readable_destination(&world).await;
-    let source: String = (1..=1000).map(|number| format!("{number:07}\n")).collect();
-    world.file("a.csv", &source);
-    deliver(&world, "thousand", "a.csv", "  split: {size: 8}\n");
-    let delivery = completes(&world, "thousand").await;
-    let found = names(&world.bucket, &delivery);
-    assert_eq!(found.len(), 1000);
-    assert_eq!(
-        (found[0].as_str(), found[999].as_str()),
-        ("a-0001.csv", "a-1000.csv")
-    );
-    // Sorted by name they are in the file's order.
-    let mut objects = delivered(&world.bucket, &delivery);
-    objects.sort();
-    let joined: Vec<u8> = objects.into_iter().flat_map(|(_, bytes)| bytes).collect();
-    assert_eq!(joined, source.as_bytes());
 }
