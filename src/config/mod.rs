@@ -232,15 +232,16 @@ pub enum SecretsMode {
 }
 
 /// The server of `/livez`, `/readyz` and `/metrics`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpConfig {
     /// An IP address and a port; port 0 is a free one.
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LogConfig {
     /// The lines' form; absent: text on a terminal, else JSON.
@@ -248,7 +249,7 @@ pub struct LogConfig {
 }
 
 /// The form of the log's lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum LogFormat {
     /// For people.
     Text,
