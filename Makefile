@@ -18,7 +18,7 @@ test: ## Runs every test, against a real control plane and a real S3 server
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
 
 # Root, as a kubelet needs it; tests/tools/node --check says what else is missing.
-e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; MINUTES
+e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; two minutes
 	tests/tools/node --check
 	tests/tools/build --node
 	$(CARGO) test --locked --test node -- --ignored --nocapture
