@@ -162,12 +162,26 @@ fn every_example_is_known_to_the_types() {
         assert!(!blocks.is_empty(), "{page} has no example");
         blocks.iter().for_each(|block| assert_known(block, page));
     }
-    for file in [
-        "2-destinations.yaml",
-        "3-deliveries.yaml",
-        "config/operator.yaml",
-    ] {
-        let path = format!("examples/quickstart/{file}");
+    let listed = [
+        "quickstart/2-destinations.yaml",
+        "quickstart/3-deliveries.yaml",
+        "quickstart/config/operator.yaml",
+        "gitops/destinations/base/acme.yaml",
+        "gitops/destinations/base/globex.yaml",
+        "gitops/deliveries/acme-2026-11-24.yaml",
+        "gitops/deliveries/globex-2026-11-24.yaml",
+        "gitops/pipeline/delivery.yaml",
+    ];
+    let of_deliveries = fs::read_dir(root().join("examples/deliveries")).unwrap();
+    let of_deliveries = of_deliveries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .map(|name| format!("examples/deliveries/{name}"));
+    let files = listed
+        .map(|name| format!("examples/{name}"))
+        .into_iter()
+        .chain(of_deliveries);
+    for path in files {
         for document in text(&path)
             .split("\n---\n")
             .filter(|part| part.lines().any(|line| !line.starts_with('#')))

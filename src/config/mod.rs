@@ -5,6 +5,7 @@ mod check;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Quantity;
@@ -44,7 +45,7 @@ pub enum ConfigError {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// Part of tokens and external IDs; never changed.
@@ -82,7 +83,7 @@ pub struct Config {
 }
 
 /// Who we are to customers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityConfig {
     /// Our 12-digit account.
@@ -94,7 +95,7 @@ pub struct IdentityConfig {
 }
 
 /// Where `source.volume` reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct VolumeConfig {
     /// The folder that holds one folder a namespace.
@@ -110,7 +111,7 @@ impl Default for VolumeConfig {
 }
 
 /// What some namespaces may reach.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenancyRule {
     /// Names or globs (`*` and `?`).
@@ -127,7 +128,7 @@ pub struct TenancyRule {
 }
 
 /// A bucket that a namespace may write to as our own account.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BucketRule {
     /// The bucket's name, or a glob.
@@ -140,7 +141,7 @@ pub struct BucketRule {
 }
 
 /// A bucket of ours that a namespace may read.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceRule {
     /// The bucket's name.
@@ -151,7 +152,7 @@ pub struct SourceRule {
 }
 
 /// Which stores there are beside AWS's own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EndpointsConfig {
     /// Endpoints that destinations may name: exact scheme, host and port.
@@ -169,7 +170,7 @@ pub struct EndpointsConfig {
 }
 
 /// Bounds of the transfer engine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TransferConfig {
     /// Bytes of part buffers over all deliveries.
@@ -191,7 +192,7 @@ impl Default for TransferConfig {
 }
 
 /// One operator of several works at a time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeaderElectionConfig {
     /// Whether to wait for the Lease before working.
@@ -213,7 +214,7 @@ impl Default for LeaderElectionConfig {
 }
 
 /// Which namespaces are watched.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WatchConfig {
     /// The namespaces; empty means all.
@@ -221,7 +222,7 @@ pub struct WatchConfig {
 }
 
 /// How a changed Secret is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SecretsMode {
     /// By reading it at the next proof, on request, and when the store refuses the old key.
     #[default]
@@ -231,15 +232,16 @@ pub enum SecretsMode {
 }
 
 /// The server of `/livez`, `/readyz` and `/metrics`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpConfig {
     /// An IP address and a port; port 0 is a free one.
+    #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
 
 /// How the log is written.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LogConfig {
     /// The lines' form; absent: text on a terminal, else JSON.
@@ -247,7 +249,7 @@ pub struct LogConfig {
 }
 
 /// The form of the log's lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum LogFormat {
     /// For people.
     Text,
@@ -271,6 +273,16 @@ impl Config {
         })?;
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// The file's JSON schema, for editors and for the chart. What needs two keys, or knowledge of a format, only
+    /// [`Config::load`] checks.
+    #[must_use]
+    pub fn schema() -> schemars::Schema {
+        // Draft 7: what Helm and most editors read.
+        schemars::generate::SchemaSettings::draft07()
+            .into_generator()
+            .into_root_schema_for::<Self>()
     }
 
     /// What applies where a command has no file: no identity and no tenancy, and the stores at `endpoints`, with

@@ -1,5 +1,6 @@
 //! Starts the controllers for each watched namespace, and ends them in order.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -41,6 +42,10 @@ const RECONCILES_GRACE: Duration = Duration::from_secs(3);
 
 /// How often what is remembered of objects that are gone is forgotten.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often it is looked for runs whose deliveries are gone. One that holds no upload yet has no finalizer, so its
+/// deletion wakes nobody; it may be reading a terabyte.
+const END_RUNS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the controllers can't start.
 #[derive(Debug, thiserror::Error)]
@@ -209,6 +214,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     tokio::select! {
         () = work => {}
         () = prune(&context, namespace, &destinations, &deliveries) => {}
+        () = end_runs(&context, &deliveries) => {}
     }
 }
 
@@ -290,6 +296,16 @@ fn follow_up<K: Resource<DynamicType = ()>>(
         .map_or_else(Action::await_change, Action::requeue)
 }
 
+/// Ends the runs of deliveries that are gone. Never ends itself.
+async fn end_runs(context: &Context, deliveries: &Store<Guarded>) {
+    loop {
+        tokio::time::sleep(END_RUNS_INTERVAL).await;
+        let deliveries = deliveries.state();
+        let uids: HashSet<String> = deliveries.iter().filter_map(|guard| guard.uid()).collect();
+        context.runs.retain(|uid| uids.contains(uid));
+    }
+}
+
 /// Forgets, now and then, what is remembered of objects that are gone. Never ends.
 async fn prune(
     context: &Context,
@@ -316,7 +332,6 @@ async fn prune(
             .iter()
             .filter_map(|guard| guard.uid())
             .collect();
-        context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
         context.ledgers.retain(|uid| known(uid, &uids));
     }

@@ -18,7 +18,7 @@ use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{Delimiter, ObjectKey};
+use crate::plan::{ObjectKey, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -91,7 +91,7 @@ pub(super) struct Context {
     pub(super) learned: Learned,
     pub(super) token: DeliveryToken,
     pub(super) uid: String,
-    pub(super) delimiter: Delimiter,
+    pub(super) records: RecordFormat,
     /// Cancelled when the delivery is to pause, or when one of its objects can't be delivered.
     pub(super) stop: CancellationToken,
 }
@@ -100,10 +100,9 @@ pub(super) struct Context {
 pub(super) struct Outgoing {
     pub(super) slot: Slot,
     pub(super) key: ObjectKey,
-    /// Its first byte's place in its file.
-    pub(super) offset: u64,
     /// Its length in bytes.
     pub(super) len: u64,
+    /// Opens exactly its bytes, from 0 to `len`.
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
     pub(super) content_type: &'static str,
@@ -247,7 +246,7 @@ impl Context {
         let open = Reader::open(
             Arc::clone(&outgoing.open),
             outgoing.md5,
-            self.delimiter,
+            self.records,
             dialect,
         );
         unless_stopped(stop, open).await

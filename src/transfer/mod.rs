@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
-//! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `content`, `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `limits` | how many parts a destination bears |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
@@ -18,6 +18,7 @@ mod adopt;
 mod body;
 mod checksum;
 mod complete;
+mod content;
 mod context;
 mod engine;
 mod error;

@@ -16,7 +16,7 @@ use super::progress::ObjectMeter;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
-use crate::plan::{ByteRange, ObjectDigest, Part, PartNumber};
+use crate::plan::{ObjectDigest, Part, PartNumber};
 use crate::store::{Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
@@ -133,10 +133,6 @@ impl Task<'_> {
         for part in layout.parts() {
             sending.reap(held)?;
             let Part { number, range } = part;
-            let range = ByteRange {
-                offset: self.outgoing.offset + range.offset,
-                ..range
-            };
             self.context.room(&halt).await?;
             let piece = Piece::hash(self.context, reader, range, &halt).await?;
             whole.append(piece.crc(), range.len);

@@ -53,7 +53,7 @@ impl Task<'_> {
             .reader(self.outgoing, self.dialect(), self.stop())
             .await??;
         let range = ByteRange {
-            offset: self.outgoing.offset,
+            offset: 0,
             len: self.outgoing.len,
         };
         self.context.room(self.stop()).await?;

@@ -55,7 +55,7 @@ pub(super) async fn prepare(
         std::mem::replace(&mut report.stage, Stage::Planning) != Stage::Planning
     });
     let root = work.context.config.volume.root.clone();
-    let plan = planning::make(root, namespace, request.clone()).await?;
+    let plan = planning::make(root, namespace, request.clone(), report).await?;
     let header = header(work, &plan)?;
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)

@@ -237,7 +237,7 @@ fn job(
             Md5::Wanted => Md5Wanted::Yes,
             Md5::Unwanted => Md5Wanted::No,
         },
-        delimiter: request.plan.split.delimiter,
+        records: request.plan.split.records,
         read_back: work.gate.resolved().read_back,
         if_exists: request.if_exists,
         backoff_limit: request.backoff_limit,
@@ -284,6 +284,7 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             files_total: i64::from(progress.files_total),
             objects_total: i64::from(progress.objects_total),
             objects_done: i64::from(progress.objects_done),
+            bytes_scanned: None,
         });
     });
 }
@@ -358,13 +359,13 @@ fn count_attempts(work: &Work, handle: &Handle<Report>, end: End) -> End {
         .borrow()
         .progress
         .as_ref()
-        .map(|progress| progress.bytes_done)
+        .map_or(0, |progress| progress.bytes_done)
         > work
             .delivery
             .status
             .as_ref()
             .and_then(|status| status.progress.as_ref())
-            .map(|progress| progress.bytes_done);
+            .map_or(0, |progress| progress.bytes_done);
     let attempts = if moved || work.retry { 1 } else { before + 1 };
     let message = message.clone();
     handle.report.send_modify(|report| {
