@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod finalizers;
 mod ledger;
+mod observe;
 mod offline;
 mod start;
 mod status;
@@ -22,6 +23,7 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use observe::Observers;
 pub use offline::Offline;
 pub use start::{StartError, run};
 
