@@ -31,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // Unmaintained: one module, so that it can be replaced.
     ("serde_yaml", &["yaml"]),
     ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
 ];
 
 /// One token of Rust, as far as paths need it.

@@ -1,8 +1,12 @@
 //! The commands.
 
 mod crds;
+mod deliver;
 mod grant;
 mod input;
+mod outcome;
+mod plan;
+mod progress;
 mod reasons;
 mod report;
 mod run;
@@ -14,7 +18,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// What `--help` says beside the commands.
-const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
+const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input, 3 (deliver) interrupted.\n\
     Environment: KUBECONFIG (else the pod's ServiceAccount), the AWS SDK's variables for our own identity, RUST_LOG.";
 
 /// Hands data files to customers' S3 buckets, as declared in Kubernetes.
@@ -55,6 +59,21 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Tells what deliveries would write: files, objects, keys, bytes, parts, memory, and what would be refused. Reads the sources, contacts nothing.
+    Plan {
+        #[command(flatten)]
+        input: input::DeliveryInput,
+        /// How the plans are printed.
+        #[arg(short, long, value_enum, default_value_t = plan::Output::Table)]
+        output: plan::Output,
+    },
+    /// Delivers without a cluster, with the operator's own code: proves the destinations, plans, uploads, verifies, writes the receipts. Run again it goes on where it was.
+    Deliver {
+        #[command(flatten)]
+        input: input::DeliveryInput,
+        #[command(flatten)]
+        options: deliver::Options,
+    },
     /// Prints the page of all conditions' reasons (docs/reasons.md).
     #[command(hide = true)]
     Reasons {
@@ -64,7 +83,7 @@ enum Command {
     },
 }
 
-/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
+/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input; 3: interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -72,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
+        Command::Plan { input, output } => plan::main(&input, output),
+        Command::Deliver { input, options } => deliver::main(&input, &options),
         Command::Reasons { output } => reasons::main(output.as_deref()),
     }
 }

@@ -22,7 +22,11 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use offline::Offline;
+pub use delivery::{Preview, Then, Unplanned};
+pub use offline::{
+    Deliveries, Doing, End, Ended, Errand, Folder, Left, Offline, OfflineError, Standing,
+    StateError, Tenancy, Told, Urgency,
+};
 pub use start::{StartError, run};
 
 use crate::api::REQUESTED_AT;

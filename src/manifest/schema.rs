@@ -73,6 +73,16 @@ impl CustomSchema {
         })
     }
 
+    /// Tells of everything in a change from `old` to `new` that isn't allowed.
+    pub(super) fn check_change(
+        &self,
+        old: &Value,
+        new: &Value,
+        refuse: &mut dyn FnMut(&str, String),
+    ) {
+        self.rules.check_change(old, new, refuse);
+    }
+
     /// The kind.
     #[cfg(test)]
     pub(super) fn kind(&self) -> &str {

@@ -135,7 +135,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.landed(digest.bytes);
+            task.meter.landed(digest.bytes, task.layout().count());
             return Ok(Landed {
                 digest,
                 version_id,
@@ -159,7 +159,8 @@ pub(super) async fn deliver(
                 task.record(ObjectState::Delivered { digest, version_id })
                     .await?;
                 context.attempts.confirmed();
-                task.meter.landed(landed.digest.bytes);
+                task.meter
+                    .landed(landed.digest.bytes, task.layout().count());
                 return Ok(landed);
             }
         }

@@ -85,6 +85,10 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Bytes that the store confirmed. Goes back where an object must start again.
     pub bytes_done: u64,
+    /// Parts of all objects, as far as their sizes tell.
+    pub parts_total: u64,
+    /// Parts that the store confirmed. Goes back where an object must start again.
+    pub parts_done: u64,
     /// Objects in the plan.
     pub objects_total: u32,
     /// Objects that are there and verified.
@@ -132,6 +136,7 @@ pub(super) struct ObjectMeter {
     /// `None` for the receipt.
     meter: Option<Meter>,
     confirmed: AtomicU64,
+    parts: AtomicU64,
 }
 
 impl ObjectMeter {
@@ -139,25 +144,37 @@ impl ObjectMeter {
         Self {
             meter,
             confirmed: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
         }
     }
 
+    /// A part of `bytes` bytes is there.
     pub(super) fn confirmed(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
-        self.update(|progress| progress.bytes_done += bytes);
+        self.parts.fetch_add(1, Ordering::Relaxed);
+        self.update(|progress| {
+            progress.bytes_done += bytes;
+            progress.parts_done += 1;
+        });
     }
 
     /// Nothing of the object counts any more.
     pub(super) fn restart(&self) {
         let bytes = self.confirmed.swap(0, Ordering::Relaxed);
-        self.update(|progress| progress.bytes_done -= bytes);
+        let parts = self.parts.swap(0, Ordering::Relaxed);
+        self.update(|progress| {
+            progress.bytes_done -= bytes;
+            progress.parts_done -= parts;
+        });
     }
 
-    /// All `bytes` of it count, and the object itself.
-    pub(super) fn landed(&self, bytes: u64) {
+    /// All `bytes` and `parts` of it count, and the object itself.
+    pub(super) fn landed(&self, bytes: u64, parts: u64) {
         let before = self.confirmed.swap(bytes, Ordering::Relaxed);
+        let parts_before = self.parts.swap(parts, Ordering::Relaxed);
         self.update(|progress| {
             progress.bytes_done = progress.bytes_done + bytes - before;
+            progress.parts_done = progress.parts_done + parts - parts_before;
             progress.objects_done += 1;
         });
     }

@@ -1,0 +1,406 @@
+//! Deliveries without a cluster: the operator's controllers at work on this process's own objects.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::credentials;
+use super::folder::{Folder, StateError, plural};
+use super::objects::{Denied, Key, Objects, fresh};
+use super::stand_in::{Told, client};
+use super::standing::{End, Ended, Left, Standing, standing, verdict};
+use crate::api::{
+    ConditionType, OutboundDelivery, OutboundDestination, OutboundLedger, REQUESTED_AT,
+};
+use crate::config::{Config, SecretsMode};
+use crate::controllers::context::Context;
+use crate::controllers::start::{StartError, Watched, share};
+use crate::manifest::{Manifests, Mistakes, check_change};
+
+/// How often progress is shown.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is to be done with the deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// They are delivered, from where an earlier run left them.
+    Deliver,
+    /// What earlier runs left open is aborted, and forgotten.
+    GiveUp,
+}
+
+/// Why nothing begins.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The configuration can't be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The state folder can't be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An object was not taken.
+    #[error("the state can't be kept: {0}")]
+    Objects(String),
+    /// Another delivery of that name is under way.
+    #[error(
+        "{label}: an earlier run of this name is not finished, and this manifest is another delivery: {mistakes}\ngo on with the earlier manifest, give the earlier one up with --give-up, or choose another name"
+    )]
+    Changed {
+        /// `namespace/name`.
+        label: String,
+        /// What differs.
+        mistakes: Mistakes,
+    },
+    /// It is half given up.
+    #[error("{0}: giving it up was not finished; run --give-up again")]
+    HalfGivenUp(String),
+    /// A file in the state folder holds something else.
+    #[error(
+        "{label}: the state can't be read: {error}; move its files in the state folder away to begin anew"
+    )]
+    Unreadable {
+        /// `namespace/name`.
+        label: String,
+        /// What is wrong.
+        error: serde_json::Error,
+    },
+}
+
+impl From<Denied> for OfflineError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::State(error) => Self::State(error),
+            other => Self::Objects(other.to_string()),
+        }
+    }
+}
+
+/// A delivery at work.
+struct Chosen {
+    key: Key,
+    uid: String,
+    delivery: OutboundDelivery,
+    ended: Option<Ended>,
+}
+
+/// Deliveries that are ready to work.
+pub struct Deliveries {
+    objects: Arc<Objects>,
+    watched: Watched,
+    chosen: Vec<Chosen>,
+    told: UnboundedReceiver<Told>,
+    errand: Errand,
+}
+
+impl Deliveries {
+    /// Prepares `deliveries` to the destinations in `manifests`; what must outlive the process is kept in `folder`.
+    ///
+    /// # Errors
+    /// When the configuration or the folder can't be used, or an earlier run was of another delivery.
+    pub async fn prepare(
+        config: Config,
+        manifests: &Manifests,
+        deliveries: &[OutboundDelivery],
+        folder: Folder,
+        errand: Errand,
+    ) -> Result<Self, OfflineError> {
+        let config = without_a_cluster(config);
+        let mut seeds = folder.ledgers()?;
+        if errand == Errand::Deliver {
+            seeds.extend(destinations(manifests, deliveries));
+        }
+        let mut changes = Vec::new();
+        for delivery in deliveries {
+            let key = key_of(delivery);
+            let kept = folder.read(&key)?;
+            let change = match errand {
+                Errand::Deliver => begin(&key, kept.as_ref(), delivery)?,
+                Errand::GiveUp => Change::Delete,
+            };
+            seeds.extend(kept.map(|kept| (key.clone(), kept)));
+            changes.push((key, change, delivery.clone()));
+        }
+        let objects = Objects::new(credentials(manifests))
+            .with(seeds)
+            .kept_in(folder);
+        let mut chosen = Vec::new();
+        for (key, change, delivery) in changes {
+            chosen.push(apply(&objects, key, change, delivery).await?);
+        }
+        let objects = Arc::new(objects);
+        let (tell, told) = unbounded();
+        let shared = share(config, client(Arc::clone(&objects), tell)).await?;
+        Ok(Self {
+            watched: Watched::new(shared, None),
+            objects,
+            chosen,
+            told,
+            errand,
+        })
+    }
+
+    /// Works until each delivery has ended, or `stop` asks for an end: then no part begins, and those in flight land.
+    /// `look` is shown how far they are, and `hear` what happens.
+    pub async fn work(
+        self,
+        stop: CancellationToken,
+        mut look: impl FnMut(&[Standing]),
+        mut hear: impl FnMut(Told),
+    ) -> Result<Vec<Ended>, OfflineError> {
+        let Self {
+            objects,
+            watched,
+            mut chosen,
+            mut told,
+            errand,
+        } = self;
+        let context = watched.context();
+        let shutdown = CancellationToken::new();
+        let mut working = pin!(watched.run(shutdown.clone()));
+        let mut changes = objects.changes();
+        changes.mark_changed();
+        let mut looks = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                () = &mut working => break,
+                () = stop.cancelled(), if !shutdown.is_cancelled() => shutdown.cancel(),
+                Some(heard) = told.next() => hear(heard),
+                () = changed(&mut changes) => {
+                    judge(&objects, &mut chosen, errand).await;
+                    if chosen.iter().all(|chosen| chosen.ended.is_some()) {
+                        shutdown.cancel();
+                    }
+                }
+                _ = looks.tick() => look(&standings(&context, &chosen)),
+            }
+        }
+        while let Ok(heard) = told.try_recv() {
+            hear(heard);
+        }
+        conclude(&objects, chosen, errand).await
+    }
+}
+
+/// Waits for a change; what never changes any more never does.
+async fn changed(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// What has no meaning here doesn't apply.
+fn without_a_cluster(mut config: Config) -> Config {
+    config.watch.namespaces.clear();
+    config.secrets = SecretsMode::Get;
+    config
+}
+
+fn key_of(delivery: &OutboundDelivery) -> Key {
+    let namespace = delivery.namespace().unwrap_or_default();
+    Key::new(
+        &plural::<OutboundDelivery>(),
+        &namespace,
+        &delivery.name_any(),
+    )
+}
+
+fn label(key: &Key) -> String {
+    format!("{}/{}", key.namespace, key.name)
+}
+
+/// The destinations that the deliveries name, as a fresh apiserver has them.
+fn destinations(manifests: &Manifests, deliveries: &[OutboundDelivery]) -> Vec<(Key, Value)> {
+    let is_named = |destination: &&OutboundDestination| {
+        deliveries.iter().any(|delivery| {
+            delivery.namespace() == destination.namespace()
+                && delivery.spec.destination_ref.name == destination.name_any()
+        })
+    };
+    let named = manifests.destinations.iter().filter(is_named);
+    let object = |destination: &OutboundDestination| {
+        let namespace = destination.namespace().unwrap_or_default();
+        let key = Key::new(
+            &plural::<OutboundDestination>(),
+            &namespace,
+            &destination.name_any(),
+        );
+        let mut object = bare(destination).ok()?;
+        fresh(&mut object);
+        // A ledger names its destination's uid, so that must be the same in the next run.
+        let hash = Sha256::digest(format!("{namespace}/{}", key.name));
+        let hash: String = hash
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        object["metadata"]["uid"] = json!(hash);
+        Some((key, object))
+    };
+    named.filter_map(object).collect()
+}
+
+/// A manifest without what only a cluster gives; its creation time stays, as keys may name it.
+fn bare<K: kube::Resource<DynamicType = ()> + serde::Serialize>(
+    object: &K,
+) -> Result<Value, serde_json::Error> {
+    let mut object = serde_json::to_value(object)?;
+    let kept = [
+        "name",
+        "namespace",
+        "labels",
+        "annotations",
+        "creationTimestamp",
+    ];
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|field, _| kept.contains(&field.as_str()));
+    }
+    if let Some(members) = object.as_object_mut() {
+        members.remove("status");
+    }
+    Ok(object)
+}
+
+/// What becomes of a delivery's object at the start.
+enum Change {
+    Create(Value),
+    Replace(Value),
+    Delete,
+}
+
+/// A new delivery, or the one that an earlier run left.
+fn begin(
+    key: &Key,
+    kept: Option<&Value>,
+    delivery: &OutboundDelivery,
+) -> Result<Change, OfflineError> {
+    let unreadable = |error| OfflineError::Unreadable {
+        label: label(key),
+        error,
+    };
+    let mut object = bare(delivery).map_err(unreadable)?;
+    let Some(kept) = kept else {
+        return Ok(Change::Create(object));
+    };
+    let old: OutboundDelivery = serde_json::from_value(kept.clone()).map_err(unreadable)?;
+    if old.metadata.deletion_timestamp.is_some() {
+        return Err(OfflineError::HalfGivenUp(label(key)));
+    }
+    check_change(&old, delivery).map_err(|mistakes| OfflineError::Changed {
+        label: label(key),
+        mistakes,
+    })?;
+    object["metadata"]["finalizers"] = kept["metadata"]["finalizers"].clone();
+    object["status"] = kept["status"].clone();
+    if let Some(conditions) = object["status"]["conditions"].as_array_mut() {
+        // How it stood is not how it stands.
+        let ends = [ConditionType::Complete, ConditionType::Failed].map(|end| json!(end));
+        conditions.retain(|condition| ends.contains(&condition["type"]));
+    }
+    let failed = old.status.as_ref();
+    if failed.is_some_and(|status| status.condition(ConditionType::Failed).is_some()) {
+        // To run the command again is to ask for a retry.
+        object["metadata"]["annotations"][REQUESTED_AT] = json!(Timestamp::now().to_string());
+    }
+    Ok(Change::Replace(object))
+}
+
+async fn apply(
+    objects: &Objects,
+    key: Key,
+    change: Change,
+    delivery: OutboundDelivery,
+) -> Result<Chosen, OfflineError> {
+    let object = match change {
+        Change::Create(object) => objects.create(&key, object).await?,
+        Change::Replace(object) => objects.replace(&key, object).await?,
+        Change::Delete => match objects.delete(&key, &Value::Null).await {
+            Err(Denied::NotFound(_)) => Value::Null,
+            done => done?,
+        },
+    };
+    let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+    Ok(Chosen {
+        uid: uid.to_owned(),
+        key,
+        delivery,
+        ended: None,
+    })
+}
+
+fn standings(context: &Context, chosen: &[Chosen]) -> Vec<Standing> {
+    let at_work = chosen.iter().filter(|chosen| chosen.ended.is_none());
+    at_work
+        .map(|chosen| standing(context, &chosen.key, &chosen.uid))
+        .collect()
+}
+
+/// Notes which deliveries go no further.
+async fn judge(objects: &Objects, chosen: &mut [Chosen], errand: Errand) {
+    for chosen in chosen.iter_mut().filter(|chosen| chosen.ended.is_none()) {
+        let Some(object) = objects.get(&chosen.key).await else {
+            if errand == Errand::GiveUp {
+                chosen.ended = Some(ended(chosen, (End::GivenUp, String::new(), String::new())));
+            }
+            continue;
+        };
+        let Ok(delivery) = serde_json::from_value::<OutboundDelivery>(object) else {
+            continue;
+        };
+        chosen.delivery = delivery;
+        let key = Key::new(
+            &plural::<OutboundDestination>(),
+            &chosen.key.namespace,
+            &chosen.delivery.spec.destination_ref.name,
+        );
+        let destination = objects.get(&key).await;
+        let destination = destination.and_then(|object| serde_json::from_value(object).ok());
+        if errand == Errand::Deliver
+            && let Some(verdict) = verdict(&chosen.delivery, destination.as_ref())
+        {
+            chosen.ended = Some(ended(chosen, verdict));
+        }
+    }
+}
+
+fn ended(chosen: &Chosen, (end, reason, message): (End, String, String)) -> Ended {
+    Ended {
+        delivery: chosen.delivery.clone(),
+        end,
+        reason,
+        message,
+        left: Left::default(),
+    }
+}
+
+/// What is said at the end of each delivery, once nothing works any more. One that is delivered needs no state.
+async fn conclude(
+    objects: &Objects,
+    mut chosen: Vec<Chosen>,
+    errand: Errand,
+) -> Result<Vec<Ended>, OfflineError> {
+    judge(objects, &mut chosen, errand).await;
+    let (_, ledgers) = objects.list(&plural::<OutboundLedger>(), None).await;
+    let mut all = Vec::new();
+    for chosen in chosen {
+        let stopped = (End::Interrupted, "Interrupted".to_owned(), String::new());
+        let mut ended = chosen
+            .ended
+            .clone()
+            .unwrap_or_else(|| ended(&chosen, stopped));
+        ended.left = Left::of(&ledgers, &chosen.uid);
+        if ended.end == End::Delivered {
+            objects.forget(&chosen.key).await?;
+        }
+        all.push(ended);
+    }
+    Ok(all)
+}
