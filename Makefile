@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test faults compat lint generate demo
+.PHONY: help build test faults compat fuzz lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -29,6 +29,9 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
+
+fuzz: ## Each fuzz target for 60 s; what breaks goes to fuzz/artifacts
+	hack/fuzz
 
 lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
 	hack/lint

@@ -38,7 +38,7 @@ use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery
 use gate::Gate;
 pub(crate) use gate::not_ready;
 use judge::{Difference, Facts, Verdict};
-pub(crate) use judge::{Parts, Report, Stage};
+pub(crate) use judge::{Report, Stage};
 pub(crate) use known::KnownLedgers;
 use outcome::Outcome;
 pub(crate) use preview::preview;
