@@ -85,15 +85,17 @@ pub async fn run(
     let watches = watches
         .into_iter()
         .map(|namespace| Watched::new(shared.clone(), namespace).run(shutdown.clone()));
-    let too_long = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
-    };
     tokio::select! {
         _ = future::join_all(watches) => {}
-        () = too_long => tracing::warn!("some work did not end in time and is ended where it stands"),
+        () = too_long(&shutdown) => tracing::warn!("some work did not end in time and is ended where it stands"),
     }
     Ok(())
+}
+
+/// Ends when work that was asked to end by `shutdown` has had all the time that it may take.
+pub(super) async fn too_long(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
 }
 
 /// What all watches share.

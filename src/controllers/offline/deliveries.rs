@@ -23,7 +23,7 @@ use crate::api::{
 };
 use crate::config::{Config, SecretsMode};
 use crate::controllers::context::Context;
-use crate::controllers::start::{StartError, Watched, share};
+use crate::controllers::start::{StartError, Watched, share, too_long};
 use crate::manifest::{Manifests, Mistakes, check_change};
 
 /// How often progress is shown.
@@ -163,15 +163,19 @@ impl Deliveries {
             mut told,
             errand,
         } = self;
+        judge(&objects, &mut chosen, errand).await;
+        if chosen.iter().all(|chosen| chosen.ended.is_some()) {
+            return conclude(&objects, chosen, errand).await;
+        }
         let context = watched.context();
         let shutdown = CancellationToken::new();
         let mut working = pin!(watched.run(shutdown.clone()));
         let mut changes = objects.changes();
-        changes.mark_changed();
         let mut looks = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 () = &mut working => break,
+                () = too_long(&shutdown) => break,
                 () = stop.cancelled(), if !shutdown.is_cancelled() => shutdown.cancel(),
                 Some(heard) = told.next() => hear(heard),
                 () = changed(&mut changes) => {
