@@ -32,6 +32,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("serde_yaml", &["yaml"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
+    // Who counts knows no names of series, and who serves no registry.
+    ("prometheus_client", &["metrics"]),
+    ("hyper", &["runtime"]),
+    ("hyper_util", &["runtime"]),
 ];
 
 /// One token of Rust, as far as paths need it.

@@ -17,10 +17,13 @@ fn slow(pattern: &[&str], path: &[&str], budget: &mut u32) -> Option<bool> {
     Some(match (pattern.split_first(), path.split_first()) {
         (None, _) => path.is_empty(),
         (Some((&"**", rest)), None) => slow(rest, path, budget)?,
-        (Some((&"**", rest)), Some((_, behind))) => slow(rest, path, budget)? || slow(pattern, behind, budget)?,
+        (Some((&"**", rest)), Some((_, behind))) => {
+            slow(rest, path, budget)? || slow(pattern, behind, budget)?
+        }
         (Some(_), None) => false,
         (Some((first, rest)), Some((name, behind))) => {
-            let (first, name): (Vec<char>, Vec<char>) = (first.chars().collect(), name.chars().collect());
+            let (first, name): (Vec<char>, Vec<char>) =
+                (first.chars().collect(), name.chars().collect());
             segment(&first, &name, budget)? && slow(rest, behind, budget)?
         }
     })
@@ -31,7 +34,9 @@ fn segment(pattern: &[char], name: &[char], budget: &mut u32) -> Option<bool> {
     Some(match (pattern.split_first(), name.split_first()) {
         (None, _) => name.is_empty(),
         (Some(('*', rest)), None) => segment(rest, name, budget)?,
-        (Some(('*', rest)), Some((_, behind))) => segment(rest, name, budget)? || segment(pattern, behind, budget)?,
+        (Some(('*', rest)), Some((_, behind))) => {
+            segment(rest, name, budget)? || segment(pattern, behind, budget)?
+        }
         (Some(('?', rest)), Some((_, behind))) => segment(rest, behind, budget)?,
         (Some((c, rest)), Some((d, behind))) => c == d && segment(rest, behind, budget)?,
         (Some(_), None) => false,
@@ -54,7 +59,10 @@ fuzz_target!(|input: Input<'_>| {
         assert!(pattern.matches(input.pattern));
         return;
     }
-    let (segments, names): (Vec<&str>, Vec<&str>) = (input.pattern.split('/').collect(), input.path.split('/').collect());
+    let (segments, names): (Vec<&str>, Vec<&str>) = (
+        input.pattern.split('/').collect(),
+        input.path.split('/').collect(),
+    );
     let Some(wide) = slow(&segments, &names, &mut 200_000) else {
         return;
     };

@@ -25,19 +25,39 @@ struct Input<'a> {
 struct Everywhere;
 
 impl Boundaries for Everywhere {
-    fn last_record_end(&mut self, _: usize, window: ByteRange) -> Result<Option<u64>, std::io::Error> {
+    fn last_record_end(
+        &mut self,
+        _: usize,
+        window: ByteRange,
+    ) -> Result<Option<u64>, std::io::Error> {
         Ok(Some(window.end()))
+    }
+
+    fn first_record_end(&mut self, _: usize, limit: u64) -> Result<Option<u64>, std::io::Error> {
+        Ok(Some(limit.min(1)))
+    }
+
+    fn is_closed(&mut self, _: usize, _: u64) -> Result<bool, std::io::Error> {
+        Ok(true)
     }
 }
 
 fuzz_target!(|input: Input<'_>| {
-    let (Ok(key), Ok(receipt)) = (KeyTemplate::parse(input.key), ReceiptTemplate::parse(input.receipt)) else {
+    let (Ok(key), Ok(receipt)) = (
+        KeyTemplate::parse(input.key),
+        ReceiptTemplate::parse(input.receipt),
+    ) else {
         return;
     };
-    let (Ok(prefix), Ok(logical_time)) = (KeyPrefix::new(input.prefix), Timestamp::from_second(input.second)) else {
+    let (Ok(prefix), Ok(logical_time)) = (
+        KeyPrefix::new(input.prefix),
+        Timestamp::from_second(input.second),
+    ) else {
         return;
     };
-    let Ok(size) = SplitSize::new(100) else { return };
+    let Ok(size) = SplitSize::new(100) else {
+        return;
+    };
     let (delivery, namespace, destination) = input.names;
     let request = PlanRequest {
         split: SplitSpec::new(size),
@@ -63,15 +83,30 @@ fuzz_target!(|input: Input<'_>| {
     let Ok(plan) = plan(&request, vec![file], &mut Everywhere) else {
         return;
     };
-    for key in plan.objects().iter().map(|object| &object.key).chain([plan.receipt()]) {
+    for key in plan
+        .objects()
+        .iter()
+        .map(|object| &object.key)
+        .chain([plan.receipt()])
+    {
         let text = key.as_str();
-        assert!(text.starts_with(prefix.as_str()) && text.len() <= MAX_KEY_BYTES, "{text:?}");
+        assert!(
+            text.starts_with(prefix.as_str()) && text.len() <= MAX_KEY_BYTES,
+            "{text:?}"
+        );
         assert!(!text.chars().any(char::is_control), "{text:?}");
         let rest = key.without(&prefix);
         assert!(!rest.is_empty());
-        assert!(rest.split('/').all(|part| !matches!(part, "" | "." | "..")), "{text:?}");
+        assert!(
+            rest.split('/').all(|part| !matches!(part, "" | "." | "..")),
+            "{text:?}"
+        );
     }
-    let keys: Vec<&str> = plan.objects().iter().map(|object| object.key.as_str()).collect();
+    let keys: Vec<&str> = plan
+        .objects()
+        .iter()
+        .map(|object| object.key.as_str())
+        .collect();
     let mut unique = keys.clone();
     unique.sort_unstable();
     unique.dedup();

@@ -25,8 +25,13 @@ fn oracle(text: &str) -> Option<u64> {
         ("Ei", 1 << 60, 1),
     ];
     let text = text.strip_prefix('+').unwrap_or(text);
-    let digits: String = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    let (_, times, by) = SUFFIXES.iter().find(|(suffix, ..)| *suffix == &text[digits.len()..])?;
+    let digits: String = text
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    let (_, times, by) = SUFFIXES
+        .iter()
+        .find(|(suffix, ..)| *suffix == &text[digits.len()..])?;
     let (mut number, mut decimals, mut seen) = (0_u128, 1_u128, false);
     for c in digits.chars() {
         match c.to_digit(10) {
@@ -40,7 +45,9 @@ fn oracle(text: &str) -> Option<u64> {
         }
     }
     let (numerator, denominator) = (number.checked_mul(*times)?, decimals.checked_mul(*by)?);
-    (numerator % denominator == 0).then(|| u64::try_from(numerator / denominator).ok()).flatten()
+    (numerator % denominator == 0)
+        .then(|| u64::try_from(numerator / denominator).ok())
+        .flatten()
 }
 
 fuzz_target!(|text: &str| {
@@ -53,6 +60,9 @@ fuzz_target!(|text: &str| {
         }
     }
     if let Ok(number) = text.parse::<i64>() {
-        assert_eq!(Quantity::Bytes(number).bytes().ok(), u64::try_from(number).ok());
+        assert_eq!(
+            Quantity::Bytes(number).bytes().ok(),
+            u64::try_from(number).ok()
+        );
     }
 });

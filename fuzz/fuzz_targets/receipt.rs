@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use outbound_operator::plan::{
-    Boundaries, ByteRange, Crc64, Fingerprint, KeyPrefix, KeyTemplate, Md5Digest, Names, ObjectDigest,
-    PlanRequest, ReceiptTemplate, SourceFile, SplitSize, SplitSpec, plan,
+    Boundaries, ByteRange, Crc64, Fingerprint, KeyPrefix, KeyTemplate, Md5Digest, Names,
+    ObjectDigest, PlanRequest, ReceiptTemplate, SourceFile, SplitSize, SplitSpec, plan,
 };
 use outbound_operator::transfer::{DeliveryToken, ReceiptFacts, TokenParts, render_receipt};
 use serde_json::Value;
@@ -25,8 +25,20 @@ struct Input<'a> {
 struct Everywhere;
 
 impl Boundaries for Everywhere {
-    fn last_record_end(&mut self, _: usize, window: ByteRange) -> Result<Option<u64>, std::io::Error> {
+    fn last_record_end(
+        &mut self,
+        _: usize,
+        window: ByteRange,
+    ) -> Result<Option<u64>, std::io::Error> {
         Ok(Some(window.end()))
+    }
+
+    fn first_record_end(&mut self, _: usize, limit: u64) -> Result<Option<u64>, std::io::Error> {
+        Ok(Some(limit.min(1)))
+    }
+
+    fn is_closed(&mut self, _: usize, _: u64) -> Result<bool, std::io::Error> {
+        Ok(true)
     }
 }
 
@@ -34,7 +46,11 @@ fuzz_target!(|input: Input<'_>| {
     let (Ok(prefix), Ok(size)) = (KeyPrefix::new(input.prefix), SplitSize::new(1 << 20)) else {
         return;
     };
-    let times: Vec<_> = input.seconds.iter().filter_map(|second| Timestamp::from_second(*second).ok()).collect();
+    let times: Vec<_> = input
+        .seconds
+        .iter()
+        .filter_map(|second| Timestamp::from_second(*second).ok())
+        .collect();
     let [created, logical_time, planned_at] = times[..] else {
         return;
     };
@@ -66,16 +82,20 @@ fuzz_target!(|input: Input<'_>| {
     let Ok(plan) = plan(&request, files, &mut Everywhere) else {
         return;
     };
-    let done: Vec<_> = plan.objects().iter().map(|object| {
-        let digest = ObjectDigest {
-            bytes: object.range.len,
-            lines: u64::from(input.lines),
-            records: 1,
-            crc64: Crc64::new(u64::from(object.sequence)),
-            md5: input.md5.map(Md5Digest::new),
-        };
-        (digest, input.version.map(str::to_owned))
-    }).collect();
+    let done: Vec<_> = plan
+        .objects()
+        .iter()
+        .map(|object| {
+            let digest = ObjectDigest {
+                bytes: object.range.len,
+                lines: u64::from(input.lines),
+                records: 1,
+                crc64: Crc64::new(u64::from(object.sequence)),
+                md5: input.md5.map(Md5Digest::new),
+            };
+            (digest, input.version.map(str::to_owned))
+        })
+        .collect();
     let [namespace, name, uid, destination] = input.facts.map(str::to_owned);
     let token = DeliveryToken::new(&TokenParts {
         cluster_id: "c",
@@ -107,9 +127,15 @@ fuzz_target!(|input: Input<'_>| {
         let key = format!("{}{}", prefix.as_str(), file["FileName"].as_str().unwrap());
         assert_eq!(key, object.key.as_str());
         assert_eq!(file["FileSequenceNumber"], object.sequence);
-        assert_eq!(file["source"]["path"].as_str(), Some(plan.sources()[object.source].path.as_str()));
+        assert_eq!(
+            file["source"]["path"].as_str(),
+            Some(plan.sources()[object.source].path.as_str())
+        );
         total += file["FileByteSize"].as_u64().unwrap();
     }
     assert_eq!(receipt["Totals"]["TotalByteSize"], total);
-    assert_eq!(receipt["delivery"]["name"].as_str(), Some(facts.name.as_str()));
+    assert_eq!(
+        receipt["delivery"]["name"].as_str(),
+        Some(facts.name.as_str())
+    );
 });

@@ -20,16 +20,18 @@ mod object;
 mod permission;
 mod quantity;
 mod reason;
+mod reference;
 mod rules;
+mod split;
 
 pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
-    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
-    DestinationRef, Format, IfExists, OutboundDelivery, OutboundDeliverySpec, Phase,
-    PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
+    DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
+    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec,
+    SourceSpec, VolumeSource, WaitFor,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -45,6 +47,8 @@ pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use reference::reference_page;
+pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

@@ -55,7 +55,7 @@ pub(super) fn main(input: &DeliveryInput, options: &Options) -> ExitCode {
     };
     // The operator's log would stand between the lines of progress: only for who asks for it.
     if std::env::var_os("RUST_LOG").is_some() {
-        start_logging();
+        start_logging(None);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,13 +1,14 @@
 //! The commands.
 
+mod config_schema;
 mod crds;
 mod deliver;
 mod grant;
 mod input;
 mod outcome;
+mod page;
 mod plan;
 mod progress;
-mod reasons;
 mod report;
 mod run;
 mod verify;
@@ -16,6 +17,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::api::{reasons_page, reference_page};
 
 /// What `--help` says beside the commands.
 const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input, 3 (deliver) interrupted.\n\
@@ -74,9 +77,19 @@ enum Command {
         #[command(flatten)]
         options: deliver::Options,
     },
+    /// Prints the JSON schema of the configuration file; `make generate` puts it into the chart's.
+    #[command(hide = true)]
+    ConfigSchema,
     /// Prints the page of all conditions' reasons (docs/reasons.md).
     #[command(hide = true)]
     Reasons {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Prints the page of all fields (docs/reference.md).
+    #[command(hide = true)]
+    Reference {
         /// Writes this file instead.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -93,6 +106,10 @@ pub fn main() -> ExitCode {
         Command::Grant { input, output } => grant::main(&input, output),
         Command::Plan { input, output } => plan::main(&input, output),
         Command::Deliver { input, options } => deliver::main(&input, &options),
-        Command::Reasons { output } => reasons::main(output.as_deref()),
+        Command::Reasons { output } => page::print("reasons", &reasons_page(), output.as_deref()),
+        Command::Reference { output } => {
+            page::print("reference", &reference_page(), output.as_deref())
+        }
+        Command::ConfigSchema => config_schema::main(),
     }
 }

@@ -120,6 +120,8 @@ struct Object {
     sequence: u32,
     key: String,
     bytes: u64,
+    /// Bytes of the repeated first record among them.
+    header: u64,
     parts: u64,
     part_size: u64,
     source: Source,
@@ -186,7 +188,8 @@ impl From<Preview> for Planned {
             |(object, layout): (&crate::plan::PlannedObject, &crate::plan::PartLayout)| Object {
                 sequence: object.sequence,
                 key: object.key.as_str().to_owned(),
-                bytes: object.range.len,
+                bytes: object.len(),
+                header: object.header,
                 parts: layout.count(),
                 part_size: layout.largest(),
                 source: Source {

@@ -7,7 +7,7 @@ use super::context::{Refused, unless_stopped};
 use super::error::TransferError;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
-use crate::plan::{ByteRange, ObjectDigest};
+use crate::plan::ObjectDigest;
 use crate::store::{Bucket, ConditionalWrite, Dialect, HeldObject, ReadBack};
 
 /// What to do with an object that is there already and that isn't this delivery's by its token.
@@ -154,12 +154,8 @@ impl Task<'_> {
         let reader = reader.await??;
         let mut whole = Combined::new();
         for part in self.layout().parts() {
-            let range = ByteRange {
-                offset: self.outgoing.offset + part.range.offset,
-                ..part.range
-            };
-            let piece = Piece::hash(context, &reader, range, stop).await?;
-            whole.append(piece.crc(), range.len);
+            let piece = Piece::hash(context, &reader, part.range, stop).await?;
+            whole.append(piece.crc(), piece.len());
         }
         let counted = unless_stopped(stop, reader.finish()).await??;
         Ok(counted.digest(whole))

@@ -62,7 +62,7 @@ impl From<OverBudget> for ReadFault {
     }
 }
 
-/// A range of the file that was read and hashed once.
+/// A range of the object that was read and hashed once.
 pub(super) struct Piece {
     range: ByteRange,
     crc: Crc64,
@@ -83,7 +83,7 @@ enum Memory {
 }
 
 impl Piece {
-    /// Reads and hashes `range` of the file as the object's next bytes.
+    /// Reads and hashes `range` of the object, its next bytes.
     pub(super) async fn hash(
         context: &Context,
         reader: &Reader,

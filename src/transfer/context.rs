@@ -18,8 +18,9 @@ use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
+use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{Delimiter, ObjectKey, PartLayout};
+use crate::plan::{ObjectKey, PartLayout, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -104,7 +105,7 @@ pub(super) struct Context {
     pub(super) learned: Learned,
     pub(super) token: DeliveryToken,
     pub(super) uid: String,
-    pub(super) delimiter: Delimiter,
+    pub(super) records: RecordFormat,
     /// Cancelled when the delivery is to pause, or when one of its objects can't be delivered.
     pub(super) stop: CancellationToken,
 }
@@ -113,10 +114,9 @@ pub(super) struct Context {
 pub(super) struct Outgoing {
     pub(super) slot: Slot,
     pub(super) key: ObjectKey,
-    /// Its first byte's place in its file.
-    pub(super) offset: u64,
     /// Its length in bytes.
     pub(super) len: u64,
+    /// Opens exactly its bytes, from 0 to `len`.
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
     pub(super) content_type: &'static str,
@@ -200,6 +200,7 @@ impl Context {
     ) -> Result<(), TransferError> {
         let failure = Failure {
             class: error.class,
+            reason: reason_of(error.class),
             text: format!("{key}: {error}"),
         };
         self.attempts.failed(seen, failure, stop).await
@@ -221,6 +222,7 @@ impl Context {
                 let text = format!("{key}: reading its source: {text}");
                 let failure = Failure {
                     class: ErrorClass::Transient,
+                    reason: RetryReason::Source,
                     text,
                 };
                 self.attempts.failed(seen, failure, stop).await
@@ -258,10 +260,20 @@ impl Context {
         let open = Reader::open(
             Arc::clone(&outgoing.open),
             outgoing.md5,
-            self.delimiter,
+            self.records,
             dialect,
         );
         unless_stopped(stop, open).await
+    }
+}
+
+/// What a call is repeated for. A refusal that is repeated blames bytes that were damaged on their way.
+const fn reason_of(class: ErrorClass) -> RetryReason {
+    match class {
+        ErrorClass::Terminal => RetryReason::Damaged,
+        ErrorClass::Transient => RetryReason::Unavailable,
+        ErrorClass::Throttled => RetryReason::Throttled,
+        ErrorClass::Ambiguous => RetryReason::Unanswered,
     }
 }
 

@@ -8,9 +8,9 @@
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
-//! | `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `content`, `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `limits` | how many parts a destination bears |
-//! | `ledger`, `retry`, `progress`, `error`, `learned` | what is kept, counted, shown, told and found out |
+//! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
@@ -18,6 +18,7 @@ mod adopt;
 mod body;
 mod checksum;
 mod complete;
+mod content;
 mod context;
 mod engine;
 mod error;
@@ -35,6 +36,7 @@ mod reader;
 mod receipt;
 mod retry;
 mod source;
+mod tally;
 mod token;
 
 #[cfg(test)]
@@ -56,4 +58,5 @@ pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::{Done, ReceiptFacts, render as render_receipt};
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
+pub use tally::{RetryReason, Tally};
 pub use token::{DeliveryToken, TokenParts};

@@ -12,6 +12,7 @@ use super::error::TransferError;
 use super::ledger::ObjectState;
 use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
+use super::tally::RetryReason;
 use crate::plan::{ObjectDigest, PartLayout};
 use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
 
@@ -135,7 +136,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.landed(digest.bytes, task.layout().count());
+            task.meter.was_there(digest.bytes, task.layout().count());
             return Ok(Landed {
                 digest,
                 version_id,
@@ -282,6 +283,7 @@ impl Task<'_> {
         self.meter.restart();
         let failure = Failure {
             class: ErrorClass::Transient,
+            reason: RetryReason::Restarted,
             text,
         };
         self.context

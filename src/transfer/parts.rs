@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
 use super::checksum::Combined;
@@ -15,7 +16,7 @@ use super::progress::ObjectMeter;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
-use crate::plan::{ByteRange, ObjectDigest, Part, PartNumber};
+use crate::plan::{ObjectDigest, Part, PartNumber};
 use crate::store::{Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
@@ -132,16 +133,12 @@ impl Task<'_> {
         for part in layout.parts() {
             sending.reap(held)?;
             let Part { number, range } = part;
-            let range = ByteRange {
-                offset: self.outgoing.offset + range.offset,
-                ..range
-            };
             self.context.room(&halt).await?;
             let piece = Piece::hash(self.context, reader, range, &halt).await?;
             whole.append(piece.crc(), range.len);
             let there = held.get(&number.get());
             if there.is_some_and(|there| there.is(&piece)) {
-                self.meter.confirmed(range.len);
+                self.meter.held(range.len);
                 continue;
             }
             held.remove(&number.get());
@@ -154,9 +151,9 @@ impl Task<'_> {
                 upload: open.upload.clone(),
                 halt: halt.clone(),
             };
-            sending
-                .tasks
-                .spawn(async move { sender.send(number, piece, slot).await });
+            let sent = async move { sender.send(number, piece, slot).await };
+            // Its lines in the log are the delivery's, too.
+            sending.tasks.spawn(sent.in_current_span());
         }
         Ok(whole)
     }
@@ -239,7 +236,7 @@ impl Sender {
             let error = match sent {
                 Ok(part) => {
                     context.attempts.confirmed();
-                    self.meter.confirmed(piece.len());
+                    self.meter.sent(piece.len());
                     let held = Held {
                         etag: part.etag,
                         bytes: piece.len(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::tally::Tally;
 use crate::plan::ObjectKey;
 
 /// Notices that are kept for whoever looks late.
@@ -105,6 +106,8 @@ pub struct Progress {
     pub notices: Notices,
     /// Why the store doesn't list parts, once it refused to.
     pub parts_not_listed: Option<String>,
+    /// What this run did so far.
+    pub tally: Tally,
 }
 
 /// Where progress goes. Clones share it.
@@ -148,14 +151,20 @@ impl ObjectMeter {
         }
     }
 
-    /// A part of `bytes` bytes is there.
-    pub(super) fn confirmed(&self, bytes: u64) {
+    /// The store has a part of it, of `bytes` bytes, from before.
+    pub(super) fn held(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
         self.parts.fetch_add(1, Ordering::Relaxed);
         self.update(|progress| {
             progress.bytes_done += bytes;
             progress.parts_done += 1;
         });
+    }
+
+    /// A part of it, of `bytes` bytes, was sent in one request, and confirmed.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.held(bytes);
+        self.update(|progress| progress.tally.sent(bytes));
     }
 
     /// Nothing of the object counts any more.
@@ -168,8 +177,14 @@ impl ObjectMeter {
         });
     }
 
-    /// All `bytes` and `parts` of it count, and the object itself.
+    /// All `bytes` and `parts` of it count, and the object itself: this run saw it land.
     pub(super) fn landed(&self, bytes: u64, parts: u64) {
+        self.was_there(bytes, parts);
+        self.update(|progress| progress.tally.objects += 1);
+    }
+
+    /// The same for one that an earlier run saw land.
+    pub(super) fn was_there(&self, bytes: u64, parts: u64) {
         let before = self.confirmed.swap(bytes, Ordering::Relaxed);
         let parts_before = self.parts.swap(parts, Ordering::Relaxed);
         self.update(|progress| {

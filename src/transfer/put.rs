@@ -53,7 +53,7 @@ impl Task<'_> {
             .reader(self.outgoing, self.dialect(), self.stop())
             .await??;
         let range = ByteRange {
-            offset: self.outgoing.offset,
+            offset: 0,
             len: self.outgoing.len,
         };
         self.context.room(self.stop()).await?;
@@ -119,7 +119,11 @@ impl Task<'_> {
             .await;
         drop(leave);
         Ok(match (sent, piece.take_fault()) {
-            (Ok(done), _) => Sent::Landed(self.verified(digest.clone(), done)?),
+            (Ok(done), _) => {
+                let landed = self.verified(digest.clone(), done)?;
+                self.meter.sent(piece.len());
+                Sent::Landed(landed)
+            }
             (Err(_), Some(fault)) => Sent::Source(fault),
             (Err(error), None) => Sent::Refused(error),
         })

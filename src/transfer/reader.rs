@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::checksum::{BLOCK, Counted, Crc, InOrder, Md5Wanted};
 use super::memory::PooledBuffer;
 use super::source::{Readable, SourceFault};
-use crate::plan::{Crc64, Delimiter};
+use crate::plan::{Crc64, RecordFormat};
 use crate::store::{Dialect, PartChecksum};
 
 /// Opens what is to be read; called on the reader's thread.
@@ -60,12 +60,12 @@ impl Reader {
     pub(super) async fn open(
         open: Opener,
         md5: Md5Wanted,
-        delimiter: Delimiter,
+        records: RecordFormat,
         dialect: Dialect,
     ) -> Result<Self, SourceFault> {
         let (commands, queue) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
-        let in_order = InOrder::new(md5, delimiter, dialect);
+        let in_order = InOrder::new(md5, records, dialect);
         std::thread::Builder::new()
             .name("outbound-read".to_owned())
             .spawn(move || match open() {

@@ -71,6 +71,9 @@ struct File<'a> {
 #[derive(Serialize)]
 struct Origin<'a> {
     path: &'a str,
+    /// Bytes of the file's beginning that stand in front of the range, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<u64>,
     offset: u64,
     length: u64,
 }
@@ -140,6 +143,7 @@ pub fn render(
                 version_id: version_id.as_deref(),
                 source: Origin {
                     path,
+                    header: Some(object.header).filter(|header| *header > 0),
                     offset,
                     length: len,
                 },

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
+use tokio::sync::watch;
 
 use super::gate::{self, Gate, not_ready};
-use super::judge::Verdict;
+use super::judge::{Report, Verdict};
 use super::planning::{self, NoPlan};
 use super::request;
 use crate::api::{DeliveryReason, OutboundDelivery};
@@ -67,7 +68,8 @@ pub(crate) async fn preview(
         .map_err(|rejected| unplanned(Verdict::Failed(rejected.reason, rejected.message)))?;
     let root = context.config.volume.root.clone();
     let namespace = delivery.namespace().unwrap_or_default();
-    let plan = planning::make(root, namespace, request)
+    let (report, _) = watch::channel(Report::default());
+    let plan = planning::make(root, namespace, request, &report)
         .await
         .map_err(no_plan)?;
     let part_size = context.config.part_size().map_err(|error| Unplanned {
@@ -77,7 +79,7 @@ pub(crate) async fn preview(
     })?;
     let objects = plan.objects().iter();
     let parts: Vec<_> = objects
-        .map(|object| PartLayout::new(object.range.len, part_size))
+        .map(|object| PartLayout::new(object.len(), part_size))
         .collect();
     Ok(Preview {
         memory: context.resources.memory_for(&parts),

@@ -4,14 +4,16 @@
 mod deliveries;
 mod folder;
 mod objects;
+mod seed;
 mod stand_in;
 mod standing;
 
 use std::sync::Arc;
 
 use futures::channel::mpsc::{UnboundedSender, unbounded};
+use jiff::Timestamp;
 use k8s_openapi::Metadata;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::core::DeserializeGuard;
 use kube::runtime::{reflector, watcher};
 use serde::Serialize;
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use super::context::{Context, Shared};
 use super::delivery::{self, Cleanups, Preview, Runs, Unplanned};
 use super::destination::{self, Proofs};
+use super::observe::Observers;
 use super::start::{StartError, share, share_without_identity};
 use crate::api::{Grant, OutboundDelivery, OutboundDestination};
 use crate::config::Config;
@@ -44,7 +47,12 @@ impl Offline {
     /// When the configuration names what can't be.
     pub async fn new(config: Config, manifests: &Manifests) -> Result<Self, StartError> {
         let objects = Arc::new(Objects::new(credentials(manifests)));
-        let shared = share(config, stand_in::client(objects, nobody())).await?;
+        let shared = share(
+            config,
+            stand_in::client(objects, nobody()),
+            Observers::default(),
+        )
+        .await?;
         Ok(Self::with(shared, &[]))
     }
 
@@ -57,7 +65,11 @@ impl Offline {
         destinations: &[OutboundDestination],
     ) -> Result<Self, StartError> {
         let objects = Arc::new(Objects::new([]));
-        let shared = share_without_identity(config, stand_in::client(objects, nobody()))?;
+        let shared = share_without_identity(
+            config,
+            stand_in::client(objects, nobody()),
+            Observers::default(),
+        )?;
         Ok(Self::with(shared, destinations))
     }
 
@@ -98,7 +110,10 @@ impl Offline {
         delivery: &OutboundDelivery,
         tenancy: Tenancy,
     ) -> Result<Preview, Unplanned> {
-        delivery::preview(&self.context, delivery, tenancy).await
+        let mut delivery = delivery.clone();
+        let created = &mut delivery.metadata.creation_timestamp;
+        created.get_or_insert_with(|| Time(Timestamp::now()));
+        delivery::preview(&self.context, &delivery, tenancy).await
     }
 }
 

@@ -63,9 +63,9 @@ fn a_plan_names_every_split_with_its_bytes_and_parts() {
     assert_eq!(
         plan["objects"],
         json!([
-            {"sequence": 1, "key": "audience/2026-11-24/1-001.csv", "bytes": 42, "parts": 1, "partSize": 42,
+            {"sequence": 1, "key": "audience/2026-11-24/1-001.csv", "bytes": 42, "header": 0, "parts": 1, "partSize": 42,
              "source": {"path": "a/1.csv", "offset": 0}},
-            {"sequence": 2, "key": "audience/2026-11-24/1-002.csv", "bytes": 18, "parts": 1, "partSize": 18,
+            {"sequence": 2, "key": "audience/2026-11-24/1-002.csv", "bytes": 18, "header": 0, "parts": 1, "partSize": 18,
              "source": {"path": "a/1.csv", "offset": 42}},
         ])
     );

@@ -3,15 +3,20 @@
 
 mod access;
 mod changed;
+mod cutting;
 mod dialects;
+mod examples;
 mod happy;
+mod headers;
 mod hung;
 mod keys;
 mod leader;
 mod lifecycle;
+mod markers;
 mod memory;
 mod notices;
 mod orphans;
+mod planning;
 mod receipts;
 mod refused;
 mod restart;

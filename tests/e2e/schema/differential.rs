@@ -37,7 +37,8 @@ fn good() -> Vec<Value> {
     });
     let delivery = json!({
         "destinationRef": {"name": "acme"}, "source": {"volume": {"path": "a/**/*.csv", "minAge": "60s"}},
-        "split": {"size": "500G", "boundary": "Record", "format": "Lines", "delimiter": "\n", "maxRecordSize": "64Mi", "separator": "-"},
+        "split": {"size": "500G", "boundary": "Record", "format": "Lines", "delimiter": "\n", "maxRecordSize": "64Mi", "separator": "-", "header": "Repeat"},
+        "waitFor": {"path": "_SUCCESS"}, "onEmpty": "Complete",
         "key": "{date}/{stem}{split}{ext}", "logicalTime": "2026-11-24T00:00:00Z", "ifExists": "Skip",
         "receipt": {"key": "{delivery}.info", "md5": true}, "suspend": false, "backoffLimit": 6,
         "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 0,

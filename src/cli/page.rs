@@ -1,13 +1,10 @@
-//! `reasons`: prints the page of all reasons, or writes `docs/reasons.md`.
+//! Pages that are made from the types.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::api::reasons_page;
-
-/// Prints to standard output, or writes the file `output`.
-pub(super) fn main(output: Option<&Path>) -> ExitCode {
-    let page = reasons_page();
+/// Prints the page to standard output, or writes the file `output`; `command` is who says so where it can't.
+pub(super) fn print(command: &str, page: &str, output: Option<&Path>) -> ExitCode {
     let Some(file) = output else {
         print!("{page}");
         return ExitCode::SUCCESS;
@@ -16,7 +13,7 @@ pub(super) fn main(output: Option<&Path>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let file = file.display();
-            eprintln!("outbound-operator reasons: {file} can't be written: {error}");
+            eprintln!("outbound-operator {command}: {file} can't be written: {error}");
             ExitCode::FAILURE
         }
     }
