@@ -193,15 +193,14 @@ impl Controllers {
             (destination_writer.as_reader(), delivery_writer.as_reader());
         let (secrets, secret_news) = secrets(&shared, within, &destinations);
         let (destination_news, tell) = destination_news(deliveries.clone());
-        let context = Context::new(
+        let context = Arc::new(Context::new(
             shared,
             destinations.clone(),
             destination_news.listed,
             secrets,
             proofs,
             (runs, cleanups),
-        );
-        let context = Arc::new(context);
+        ));
         observe::count(&context, destinations.clone(), deliveries.clone());
         let destination_stream = filtered(
             destination_writer,
