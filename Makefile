@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test e2e faults compat image lint generate demo
+.PHONY: help build test e2e faults compat fuzz image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -35,6 +35,9 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
+
+fuzz: ## Each fuzz target for 60 s; what breaks goes to fuzz/artifacts
+	hack/fuzz
 
 image: ## Builds the operator for release, minutes, and its container image: target/image/outbound-operator.tar
 	$(CARGO) build --release --locked

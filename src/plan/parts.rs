@@ -66,6 +66,12 @@ impl PartLayout {
         self.part_size
     }
 
+    /// Bytes in the largest part.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        self.part_size.min(self.object_len)
+    }
+
     /// How many parts there are; an empty object has one, of no bytes.
     #[must_use]
     pub fn count(&self) -> u64 {

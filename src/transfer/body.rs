@@ -25,6 +25,19 @@ const PARTS_IN_BUDGET: usize = 4;
 /// has two: one that is read and one that is on its way.
 const CHUNK: usize = 1 << 20;
 
+/// Bytes of the budget that a part of `len` bytes holds while it is under way.
+pub(super) fn held(budget: usize, len: u64) -> u64 {
+    match usize::try_from(len) {
+        Ok(part) if part <= budget / PARTS_IN_BUDGET => len,
+        _ => 2 * chunk(budget) as u64,
+    }
+}
+
+/// Bytes in a chunk of a streamed part.
+fn chunk(budget: usize) -> usize {
+    CHUNK.min(budget / 8).max(1)
+}
+
 /// Why bytes could not be had.
 pub(super) enum ReadFault {
     Source(SourceFault),
@@ -177,7 +190,7 @@ async fn hash_in_chunks(
     range: ByteRange,
     stop: &CancellationToken,
 ) -> Result<(Crc64, Option<PartChecksum>, Memory), ReadFault> {
-    let chunk = CHUNK.min(pool.budget() / 8).max(1);
+    let chunk = chunk(pool.budget());
     let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
     let mut combined = Combined::new();
     let mut rest = range;

@@ -6,7 +6,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
+use super::body::held;
 use super::checksum::Md5Wanted;
+use super::engine::READS_AT_ONCE;
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
@@ -18,7 +20,7 @@ use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{ObjectKey, RecordFormat};
+use crate::plan::{ObjectKey, PartLayout, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -66,6 +68,18 @@ impl Resources {
     #[must_use]
     pub fn memory(&self) -> &MemoryPool {
         &self.memory
+    }
+
+    /// Bytes of buffers that a delivery of objects in these parts holds at most: its largest part for each request
+    /// under way and each read ahead, never over the budget.
+    #[must_use]
+    pub fn memory_for(&self, objects: &[PartLayout]) -> u64 {
+        let budget = self.memory.budget();
+        let largest = objects.iter().map(PartLayout::largest).max();
+        let parts = objects.iter().map(PartLayout::count).sum::<u64>();
+        let at_once = parts.min(u64::from(self.concurrent) + READS_AT_ONCE as u64);
+        let wanted = held(budget, largest.unwrap_or_default()).saturating_mul(at_once);
+        wanted.min(budget as u64)
     }
 
     /// Parts under way at most.

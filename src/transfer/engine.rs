@@ -27,7 +27,7 @@ use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
 /// side by side, and a source that hangs keeps no more of the budget.
-const READS_AT_ONCE: usize = 4;
+pub(super) const READS_AT_ONCE: usize = 4;
 
 /// A delivery to make.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<Delivered, TransferError> {
     let meter = Meter::new(progress);
-    meter.update(|progress| *progress = start_of(&job.plan));
+    meter.update(|progress| *progress = start_of(&job.plan, job.part_size));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let context = Arc::new(Context {
         buckets: bucket,
@@ -147,10 +147,13 @@ pub async fn run(
     })
 }
 
-fn start_of(plan: &Plan) -> Progress {
+fn start_of(plan: &Plan, part_size: u64) -> Progress {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let parts = plan.objects().iter();
+    let parts = parts.map(|object| PartLayout::new(object.len(), part_size).count());
     Progress {
         bytes_total: plan.bytes_total(),
+        parts_total: parts.sum(),
         objects_total: count(plan.objects().len()),
         files_total: count(plan.sources().len()),
         ..Progress::default()

@@ -55,7 +55,7 @@ pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
 pub use orphans::find_orphans;
 pub use progress::{Notice, Notices, Progress, TransferPhase};
-pub use receipt::ReceiptFacts;
+pub use receipt::{Done, ReceiptFacts, render as render_receipt};
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
 pub use tally::{RetryReason, Tally};

@@ -136,7 +136,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.was_there(digest.bytes);
+            task.meter.was_there(digest.bytes, task.layout().count());
             return Ok(Landed {
                 digest,
                 version_id,
@@ -160,7 +160,8 @@ pub(super) async fn deliver(
                 task.record(ObjectState::Delivered { digest, version_id })
                     .await?;
                 context.attempts.confirmed();
-                task.meter.landed(landed.digest.bytes);
+                task.meter
+                    .landed(landed.digest.bytes, task.layout().count());
                 return Ok(landed);
             }
         }

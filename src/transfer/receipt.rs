@@ -110,11 +110,14 @@ struct Times {
     planned_at: Timestamp,
 }
 
-/// What is known of one delivered object: in the plan's order.
-pub(super) type Done = (ObjectDigest, Option<String>);
+/// What is known of one delivered object: what it is, and its version where the store said.
+pub type Done = (ObjectDigest, Option<String>);
 
-/// The receipt's bytes: pretty-printed, with a newline at its end.
-pub(super) fn render(
+/// The receipt's bytes: pretty-printed, with a newline at its end. `done` is in the plan's order.
+///
+/// # Errors
+/// None that is known: whatever the names hold, they can be written as JSON.
+pub fn render(
     facts: &ReceiptFacts,
     plan: &Plan,
     done: &[Done],

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::abandon;
 use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
-use super::judge::{Delivered, Report, Stage};
+use super::judge::{Delivered, Parts, Report, Stage};
 use super::known::Known;
 use super::notices::Told;
 use super::outcome::{End, Outcome};
@@ -271,6 +271,10 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
         report.stage = match progress.phase {
             TransferPhase::Uploading => Stage::Uploading,
             TransferPhase::Finalizing | TransferPhase::Complete => Stage::Finalizing,
+        };
+        report.parts = Parts {
+            done: progress.parts_done,
+            total: progress.parts_total,
         };
         report.attempts = progress.attempts;
         report.last_error.clone_from(&progress.last_error);
