@@ -10,6 +10,7 @@
 
 mod assume_role;
 mod capability;
+mod compression;
 mod condition;
 mod crd;
 mod delivery;
@@ -20,16 +21,18 @@ mod object;
 mod permission;
 mod quantity;
 mod reason;
+mod receipt;
 mod rules;
 
 pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
+pub use compression::CompressionKind;
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
     BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
     DestinationRef, Format, IfExists, OutboundDelivery, OutboundDeliverySpec, Phase,
-    PlannedDestination, ReceiptSpec, SourceSpec, SplitSpec, VolumeSource,
+    PlannedDestination, SourceSpec, SplitSpec, VolumeSource,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -45,6 +48,7 @@ pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use receipt::ReceiptSpec;
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::compression::Compression;
 use super::key::ObjectKey;
 use super::limits::{MAX_OBJECTS, MAX_SPLIT_SIZE};
 
@@ -140,6 +141,7 @@ pub struct Plan {
     pub(super) sources: Vec<SourceFile>,
     pub(super) objects: Vec<PlannedObject>,
     pub(super) receipt: ObjectKey,
+    pub(super) compression: Compression,
 }
 
 impl Plan {
@@ -183,10 +185,20 @@ impl Plan {
             sources,
             objects,
             receipt,
+            compression: Compression::None,
         })
     }
 
-    /// The hash over sources, their fingerprints, the ranges and all keys. Every text is preceded by
+    /// The same plan, whose objects are compressed so. Their ranges are those before compression.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Self {
+        Self {
+            compression,
+            ..self
+        }
+    }
+
+    /// The hash over sources, their fingerprints, the ranges, all keys and the compression. Every text is preceded by
     /// its length, every list by its count, so that no two plans are written alike.
     #[must_use]
     pub fn hash(&self) -> PlanHash {
@@ -212,6 +224,11 @@ impl Plan {
             hasher.update(object.range.len.to_be_bytes());
             hasher.update((object.key.as_str().len() as u64).to_be_bytes());
             hasher.update(object.key.as_str());
+        }
+        // At the end and only where there is one: plans without keep the hash that they always had.
+        if let Some(name) = self.compression.name() {
+            hasher.update((name.len() as u64).to_be_bytes());
+            hasher.update(name);
         }
         let mut hex = String::with_capacity(64);
         for byte in hasher.finalize() {
@@ -239,7 +256,13 @@ impl Plan {
         &self.receipt
     }
 
-    /// Bytes in all objects together.
+    /// How the objects are compressed. The receipt isn't.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes in all objects together, before compression.
     #[must_use]
     pub fn bytes_total(&self) -> u64 {
         self.objects.iter().map(|object| object.range.len).sum()

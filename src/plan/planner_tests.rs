@@ -62,6 +62,7 @@ fn request(size: u64) -> PlanRequest {
             destination: "acme".into(),
         },
         logical_time: "2026-11-24T00:00:00Z".parse().unwrap(),
+        compression: Compression::None,
     }
 }
 
@@ -304,6 +305,95 @@ fn delimiters() -> impl Strategy<Value = Delimiter> {
         Just(Delimiter::Byte(b'\r')),
         Just(Delimiter::Crlf),
     ]
+}
+
+#[test]
+fn a_compressed_object_says_so_at_the_end_of_its_key() {
+    let keys = |template: &str, compression, files: &[(&str, &str)]| {
+        let mut request = request(4);
+        request.key = KeyTemplate::parse(template).unwrap();
+        request.compression = compression;
+        plan_text(&request, files).map(|plan| {
+            let keys = shape(&plan).into_iter().map(|(key, _)| key.to_owned());
+            (keys.collect::<Vec<_>>(), plan.receipt().to_string())
+        })
+    };
+    let receipt = "audience/daily.info".to_owned();
+    for (template, compression, file, expected) in [
+        ("{stem}{split}{ext}", Compression::Gzip, "a.csv", "a.csv.gz"),
+        (
+            "{stem}{split}{ext}",
+            Compression::Zstd,
+            "a.csv",
+            "a.csv.zst",
+        ),
+        (
+            "{stem}{split}{ext}",
+            Compression::Zstd,
+            "plain",
+            "plain.zst",
+        ),
+        // The file is compressed once more.
+        ("{name}", Compression::Gzip, "a.csv.gz", "a.csv.gz.gz"),
+        // The template says it itself.
+        (
+            "full_{timestamp}.sync.gz",
+            Compression::Gzip,
+            "a",
+            "full_1795478400000.sync.gz",
+        ),
+        (
+            "full_{timestamp}.sync",
+            Compression::Gzip,
+            "a",
+            "full_1795478400000.sync.gz",
+        ),
+        ("full.sync.gz", Compression::Zstd, "a", "full.sync.gz.zst"),
+        ("full.sync.gz", Compression::None, "a", "full.sync.gz"),
+    ] {
+        let planned = keys(template, compression, &[(file, "1\n")]).unwrap();
+        assert_eq!(
+            planned,
+            (vec![format!("audience/{expected}")], receipt.clone())
+        );
+    }
+    let (cut, _) = keys(
+        "{stem}{split}{ext}",
+        Compression::Gzip,
+        &[("a.csv", "1\n2\n3\n")],
+    )
+    .unwrap();
+    assert_eq!(cut, ["audience/a-001.csv.gz", "audience/a-002.csv.gz"]);
+    // The files' names differ, and what they are delivered as doesn't.
+    let collide = keys("same", Compression::Gzip, &[("a", "1\n"), ("b", "1\n")]);
+    assert!(
+        matches!(collide, Err(PlanError::KeyCollision { key, .. }) if key.as_str() == "audience/same.gz")
+    );
+    let receipt = keys("daily.info", Compression::Gzip, &[("a", "1\n")]).unwrap();
+    assert_eq!(
+        receipt.0,
+        ["audience/daily.info.gz"],
+        "not the receipt's key any more"
+    );
+}
+
+#[test]
+fn the_compression_is_part_of_the_plan() {
+    let of = |compression| {
+        let mut request = request(4);
+        request.compression = compression;
+        // A template that names the same key in each case.
+        request.key = KeyTemplate::parse("{stem}.gz").unwrap();
+        plan_text(&request, &[("a", "1\n")]).unwrap()
+    };
+    let (none, gzip) = (of(Compression::None), of(Compression::Gzip));
+    assert_eq!(none.objects(), gzip.objects());
+    assert_ne!(none.hash(), gzip.hash());
+    assert_ne!(
+        gzip.hash(),
+        gzip.clone().compressed(Compression::Zstd).hash()
+    );
+    assert_eq!(none.hash(), gzip.compressed(Compression::None).hash());
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
-use super::checksum::Md5Wanted;
+use super::checksum::{InOrder, Md5Wanted};
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
@@ -15,9 +15,10 @@ use super::memory::MemoryPool;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
+use super::share::Turns;
 use super::source::SourceFault;
 use super::token::DeliveryToken;
-use crate::plan::{Delimiter, ObjectKey};
+use crate::plan::{ByteRange, Compression, Delimiter, ObjectKey};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -26,6 +27,7 @@ pub struct Resources {
     memory: MemoryPool,
     slots: Arc<Semaphore>,
     concurrent: u32,
+    turns: Turns,
     limits: DestinationLimits,
     destination: DestinationLimit,
 }
@@ -36,12 +38,14 @@ impl Resources {
     #[must_use]
     pub fn new(memory: u64, max_concurrent_parts: u16) -> Self {
         let memory = MemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let turns = Turns::new(memory.budget());
         let concurrent = u32::from(max_concurrent_parts.max(1));
         let slots = Arc::new(Semaphore::new(concurrent as usize));
         Self {
             memory,
             slots,
             concurrent,
+            turns,
             limits: DestinationLimits::default(),
             destination: DestinationLimit::new(concurrent),
         }
@@ -55,6 +59,10 @@ impl Resources {
             destination: self.limits.of(name, self.concurrent),
             ..self.clone()
         }
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     pub(super) fn destination(&self) -> &DestinationLimit {
@@ -101,8 +109,9 @@ pub(super) struct Outgoing {
     pub(super) key: ObjectKey,
     /// Its first byte's place in its file.
     pub(super) offset: u64,
-    /// Its length in bytes.
+    /// Its length in bytes, before compression.
     pub(super) len: u64,
+    pub(super) compression: Compression,
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
     pub(super) content_type: &'static str,
@@ -241,12 +250,13 @@ impl Context {
         dialect: Dialect,
         stop: &CancellationToken,
     ) -> Result<Result<Reader, SourceFault>, TransferError> {
-        let open = Reader::open(
-            Arc::clone(&outgoing.open),
-            outgoing.md5,
-            self.delimiter,
-            dialect,
-        );
+        let range = ByteRange {
+            offset: outgoing.offset,
+            len: outgoing.len,
+        };
+        let in_order = InOrder::new(outgoing.md5, self.delimiter, dialect);
+        let open = Arc::clone(&outgoing.open);
+        let open = Reader::open(open, in_order, outgoing.compression, range);
         unless_stopped(stop, open).await
     }
 }

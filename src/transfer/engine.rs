@@ -21,7 +21,7 @@ use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
-use crate::plan::{Delimiter, ObjectDigest, PartLayout, Plan, PlannedObject};
+use crate::plan::{Compression, Delimiter, ObjectDigest, PartLayout, Plan, PlannedObject};
 use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
@@ -234,15 +234,17 @@ impl Run {
 
     async fn object(&self, object: &PlannedObject) -> Result<Landed, TransferError> {
         let slot = Slot::Object(object.sequence);
+        let compression = self.job.plan.compression();
         let (source, index) = (Arc::clone(&self.source), object.source);
         let outgoing = Arc::new(Outgoing {
             slot,
             key: object.key.clone(),
             offset: object.range.offset,
             len: object.range.len,
+            compression,
             open: Arc::new(move || source.open(index)),
             md5: self.job.md5,
-            content_type: "application/octet-stream",
+            content_type: compression.content_type(),
         });
         let meter = Arc::new(ObjectMeter::new(Some(self.meter.clone())));
         deliver(&self.context, &outgoing, meter, self.state(slot)).await
@@ -270,6 +272,7 @@ impl Run {
             key: self.job.plan.receipt().clone(),
             offset: 0,
             len: receipt.len() as u64,
+            compression: Compression::None,
             open: Arc::new(move || {
                 let bytes: Bytes = receipt.clone();
                 Ok(Box::new(bytes) as Box<dyn Readable>)

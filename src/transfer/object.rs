@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, Outgoing, Refused};
 use super::error::TransferError;
 use super::ledger::ObjectState;
+use super::pieces::layout;
 use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
 use crate::plan::{ObjectDigest, PartLayout};
@@ -135,7 +136,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.landed(digest.bytes);
+            task.meter.landed(outgoing.len);
             return Ok(Landed {
                 digest,
                 version_id,
@@ -159,7 +160,7 @@ pub(super) async fn deliver(
                 task.record(ObjectState::Delivered { digest, version_id })
                     .await?;
                 context.attempts.confirmed();
-                task.meter.landed(landed.digest.bytes);
+                task.meter.landed(outgoing.len);
                 return Ok(landed);
             }
         }
@@ -167,8 +168,9 @@ pub(super) async fn deliver(
 }
 
 impl Task<'_> {
+    /// The object's parts: exactly, or at most where it is compressed.
     pub(super) fn layout(&self) -> PartLayout {
-        PartLayout::new(self.outgoing.len, self.context.part_size)
+        layout(self.context, self.outgoing)
     }
 
     /// The checksums that the store verifies, as far as is known.

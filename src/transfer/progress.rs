@@ -81,9 +81,9 @@ pub enum TransferPhase {
 /// How far a delivery is. The receipt isn't counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes in all objects.
+    /// Bytes in all objects, before compression.
     pub bytes_total: u64,
-    /// Bytes that the store confirmed. Goes back where an object must start again.
+    /// Those of them that the store confirmed. Goes back where an object must start again.
     pub bytes_done: u64,
     /// Objects in the plan.
     pub objects_total: u32,

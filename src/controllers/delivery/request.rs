@@ -8,6 +8,7 @@ use crate::api::{
     BoundaryKind, DeliveryReason, DurationText, IfExists as IfExistsField, OutboundDelivery,
     Quantity, SplitSpec as SplitFields,
 };
+use crate::controllers::compression;
 use crate::plan::{
     Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
     SplitSpec,
@@ -82,6 +83,7 @@ pub(super) fn read(
                 destination: spec.destination_ref.name.clone(),
             },
             logical_time: logical_time(delivery)?,
+            compression: compression::read(spec.compression),
         },
         files: PathPattern::parse(&spec.source.volume.path).map_err(|error| Rejected {
             reason: DeliveryReason::PathNotAllowed,

@@ -3,6 +3,7 @@
 
 mod access;
 mod changed;
+mod compressed;
 mod dialects;
 mod happy;
 mod hung;
@@ -279,12 +280,13 @@ fn delivered(bucket: &Bucket, delivery: &Value) -> Vec<(String, Vec<u8>)> {
             .expect("the object of an entry");
         assert_eq!(entry["FileSequenceNumber"], number, "{receipt:#}");
         assert_eq!(entry["FileByteSize"], size(bytes), "{receipt:#}");
-        assert_eq!(entry["FileLineCount"], lines(bytes), "{receipt:#}");
+        let content = content(entry, bytes);
+        assert_eq!(entry["FileLineCount"], lines(&content), "{receipt:#}");
         if !entry["md5"].is_null() {
             assert_eq!(entry["md5"], md5(bytes), "{receipt:#}");
         }
         bytes_total += size(bytes);
-        lines_total += lines(bytes);
+        lines_total += lines(&content);
         objects.push((name.to_owned(), bytes.clone()));
     }
     let totals = &receipt["Totals"];
@@ -293,6 +295,31 @@ fn delivered(bucket: &Bucket, delivery: &Value) -> Vec<(String, Vec<u8>)> {
     assert_eq!(totals["TotalNumberLines"], lines_total, "{receipt:#}");
     check_listed(delivery, &receipt, &objects);
     objects
+}
+
+/// What a receiver has once it read the object as its entry in the receipt says.
+fn content(entry: &Value, bytes: &[u8]) -> Vec<u8> {
+    let content = match entry["compression"].as_str() {
+        None => return bytes.to_vec(),
+        Some("gzip") => decompressed("gzip", bytes),
+        Some("zstd") => decompressed("zstd", bytes),
+        Some(other) => panic!("{other} is no compression: {entry:#}"),
+    };
+    assert_eq!(entry["uncompressedBytes"], size(&content), "{entry:#}");
+    assert_eq!(entry["source"]["length"], size(&content), "{entry:#}");
+    content
+}
+
+/// By the program of that name.
+fn decompressed(program: &str, bytes: &[u8]) -> Vec<u8> {
+    let scratch = Scratch::new("decompress");
+    let file = scratch.path().join("bytes");
+    std::fs::write(&file, bytes).unwrap();
+    let mut command = Command::new(program);
+    let input = std::fs::File::open(&file).unwrap();
+    let output = command.args(["-d", "-c"]).stdin(input).output().unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+    output.stdout
 }
 
 /// `status.objects` says the same as the receipt, of the first hundred.
