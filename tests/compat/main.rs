@@ -31,6 +31,7 @@ async fn minio_takes_all_that_amazon_takes() {
     survives_a_kill(&place).await;
     leaves_no_upload_behind(&place).await;
     is_told_what_is_wrong_with_the_key(&place, "SignatureDoesNotMatch").await;
+    encrypts_as_it_is_told(&place).await;
 }
 
 #[tokio::test]
@@ -107,6 +108,45 @@ async fn leaves_no_upload_behind(place: &Place) {
     place.in_flight("deleted").await;
     place.delete("deleted");
     assert_eq!(place.uploads("audience/deleted.csv").await, 0);
+}
+
+/// With the keys of the store itself; `tests/tools/store` names the one that there is.
+async fn encrypts_as_it_is_told(place: &Place) {
+    let lines = lines(2 * PART + 77);
+    place.file("small-secret.csv", &lines[..lines.len() / 100]);
+    place.file("large-secret.csv", &lines);
+    for (name, spec, how, key) in [
+        ("sse-s3", "{type: SSE-S3}", "AES256", None),
+        (
+            "sse-kms",
+            "{type: SSE-KMS, kmsKeyId: outbound-key}",
+            "aws:kms",
+            Some("outbound-key"),
+        ),
+    ] {
+        place.destination_with(name, json!({}), &format!(", encryption: {spec}"));
+        place.is_ready(name).await;
+        let more = format!("  key: \"{name}/{{name}}\"\n");
+        place.deliver_to(name, name, "*-secret.csv", &more);
+        place.ends(name, "Complete").await;
+        for (object, bytes) in [
+            ("small-secret.csv", &lines[..lines.len() / 100]),
+            ("large-secret.csv", &lines[..]),
+        ] {
+            let object = format!("audience/{name}/{object}");
+            let (seen, with) = place.encryption(&object).await;
+            assert_eq!(seen.as_deref(), Some(how), "{object}");
+            // Some stores write the key as an ARN of their own.
+            let named = with.as_deref().and_then(|it| it.rsplit(['/', ':']).next());
+            assert_eq!(named, key, "{object}");
+            assert!(place.object(&object).await.unwrap() == bytes, "{object}");
+        }
+        let (seen, _) = place.encryption(&format!("audience/{name}.info")).await;
+        assert_eq!(seen.as_deref(), Some(how), "the receipt of {name}");
+    }
+    let unknown = ", encryption: {type: SSE-KMS, kmsKeyId: no-such-key}";
+    place.destination_with("no-key", json!({}), unknown);
+    place.not_ready("no-key", "KmsAccessDenied").await;
 }
 
 async fn is_told_what_is_wrong_with_the_key(place: &Place, reason: &str) {

@@ -61,9 +61,7 @@ impl Place {
             settings,
         };
         place.destination("acme", json!({}));
-        place
-            .eventually("obdest", "acme", "is ready", |it| is(it, "Ready", "True"))
-            .await;
+        place.is_ready("acme").await;
         place
     }
 
@@ -73,6 +71,11 @@ impl Place {
 
     /// An AccessKey destination with read-back; `change` replaces values of its Secret.
     pub(crate) fn destination(&self, name: &str, change: Value) {
+        self.destination_with(name, change, "");
+    }
+
+    /// The same with `more` of a spec.
+    pub(crate) fn destination_with(&self, name: &str, change: Value, more: &str) {
         let mut key = json!({
             "accessKeyId": self.settings["ACCESS_KEY_ID"],
             "secretAccessKey": self.settings["SECRET_ACCESS_KEY"],
@@ -84,7 +87,7 @@ impl Place {
             "{{apiVersion: v1, kind: Secret, metadata: {{name: {name}}}, stringData: {key}}}\n---\n\
              apiVersion: outbound.dev/v1alpha1\nkind: OutboundDestination\nmetadata: {{name: {name}}}\n\
              spec: {{bucket: {}, prefix: {PREFIX}, endpoint: {:?}, readBack: Granted, permissionMode: AccessKey, \
-             accessKey: {{secretRef: {{name: {name}}}}}}}\n",
+             accessKey: {{secretRef: {{name: {name}}}}}{more}}}\n",
             self.settings["BUCKET"], self.settings["URL"]
         ));
     }
@@ -100,9 +103,13 @@ impl Place {
     }
 
     pub(crate) fn deliver(&self, name: &str, path: &str, more: &str) {
+        self.deliver_to("acme", name, path, more);
+    }
+
+    pub(crate) fn deliver_to(&self, destination: &str, name: &str, path: &str, more: &str) {
         self.apply(&format!(
             "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDelivery\nmetadata: {{name: {name}}}\n\
-             spec:\n  destinationRef: {{name: acme}}\n  source: {{volume: {{path: {path:?}}}}}\n{more}"
+             spec:\n  destinationRef: {{name: {destination}}}\n  source: {{volume: {{path: {path:?}}}}}\n{more}"
         ));
     }
 
@@ -147,6 +154,11 @@ impl Place {
             it["status"]["capabilities"] == expected
         })
         .await;
+    }
+
+    pub(crate) async fn is_ready(&self, name: &str) {
+        self.eventually("obdest", name, "is ready", |it| is(it, "Ready", "True"))
+            .await;
     }
 
     pub(crate) async fn not_ready(&self, name: &str, why: &str) {
@@ -198,6 +210,20 @@ impl Place {
         let answer = self.client().get_object().bucket(bucket).key(key).send();
         let body = answer.await.ok()?.body.collect().await.unwrap();
         Some(body.to_vec())
+    }
+
+    /// How an object is encrypted at rest, and with which key, as the store tells.
+    pub(crate) async fn encryption(&self, key: &str) -> (Option<String>, Option<String>) {
+        let head = self
+            .client()
+            .head_object()
+            .bucket(&self.settings["BUCKET"])
+            .key(key)
+            .send()
+            .await
+            .expect("look at an object");
+        let how = head.server_side_encryption().map(|it| it.to_string());
+        (how, head.ssekms_key_id().map(str::to_owned))
     }
 
     pub(crate) async fn put(&self, key: &str, bytes: &[u8]) {

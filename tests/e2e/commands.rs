@@ -12,27 +12,27 @@ use crate::support::{Credentials, S3Server, World};
 const DOCS: &str = include_str!("../../docs/commands.md");
 
 /// A folder to be in, and the environment of somebody without AWS settings, but for those of `identity`.
-struct Laptop {
+pub(crate) struct Laptop {
     folder: Scratch,
     identity: Option<Credentials>,
 }
 
 /// How a command ended.
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Laptop {
-    fn new() -> Laptop {
+    pub(crate) fn new() -> Laptop {
         Laptop {
             folder: Scratch::new("laptop"),
             identity: None,
         }
     }
 
-    fn write(&self, name: &str, text: impl AsRef<str>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<str>) {
         std::fs::write(self.folder.path().join(name), text.as_ref()).unwrap();
     }
 
@@ -41,7 +41,7 @@ impl Laptop {
         self.run_with(line, &[])
     }
 
-    fn run_with(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
+    pub(crate) fn run_with(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outbound-operator"));
         command
             .args(line.split_whitespace())

@@ -19,8 +19,18 @@ use crate::store::{
 pub(crate) struct Resolved {
     pub(crate) target: Target,
     pub(crate) region: RegionSource,
+    acl: AclSource,
     pub(crate) split_size: SplitSize,
     pub(crate) read_back: ReadBack,
+}
+
+/// Where the ACL comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AclSource {
+    /// It is the mode's own, named or not.
+    Mode,
+    /// It was named, against the mode's own.
+    Named,
 }
 
 /// A field that the schema should have refused.
@@ -66,6 +76,7 @@ pub(crate) fn resolve(
         None => None,
     };
     let (region, region_source) = region(config, spec, learned)?;
+    let (acl, acl_source) = acl(spec);
     let addressing = match spec.addressing {
         Some(AddressingStyle::Path) => Addressing::Path,
         Some(AddressingStyle::VirtualHosted) => Addressing::VirtualHosted,
@@ -85,10 +96,11 @@ pub(crate) fn resolve(
             bucket_owner: owner(spec)?,
             endpoint,
             addressing,
-            acl: acl(spec),
+            acl,
             settings: settings::of(spec)?,
         },
         region: region_source,
+        acl: acl_source,
         split_size,
         read_back: match spec.read_back {
             Some(ReadBackField::Granted) => ReadBack::Granted,
@@ -112,14 +124,23 @@ fn owner(spec: &OutboundDestinationSpec) -> Result<Option<AccountId>, Unresolvab
     Ok(Some(role.account().clone()))
 }
 
-const fn acl(spec: &OutboundDestinationSpec) -> Acl {
-    match (spec.acl, spec.permission_mode) {
-        (Some(AclPolicy::BucketOwnerFullControl), _) | (None, PermissionMode::CrossAccount) => {
-            Acl::BucketOwnerFullControl
-        }
-        (Some(AclPolicy::None), _)
-        | (None, PermissionMode::AccessKey | PermissionMode::AssumeRole) => Acl::None,
-    }
+/// The named ACL; else the mode's own: an object that our account writes belongs to the customer only by it.
+fn acl(spec: &OutboundDestinationSpec) -> (Acl, AclSource) {
+    let own = match spec.permission_mode {
+        PermissionMode::CrossAccount => Acl::BucketOwnerFullControl,
+        PermissionMode::AccessKey | PermissionMode::AssumeRole => Acl::None,
+    };
+    let named = match spec.acl {
+        Some(AclPolicy::BucketOwnerFullControl) => Acl::BucketOwnerFullControl,
+        Some(AclPolicy::None) => Acl::None,
+        None => own,
+    };
+    let source = if named == own {
+        AclSource::Mode
+    } else {
+        AclSource::Named
+    };
+    (named, source)
 }
 
 /// The named region; us-east-1 with an endpoint; else what was learned, or our own region as a first guess.
@@ -183,9 +204,11 @@ impl Resolved {
             .as_ref()
             .map(|owner| owner.as_str())
             .unwrap_or_default();
-        let acl = match target.acl {
-            Acl::BucketOwnerFullControl => "bucket-owner-full-control",
-            Acl::None => "",
+        // The mode's own ACL goes with the mode, whose change is no change of the place.
+        let acl = match (self.acl, target.acl) {
+            (AclSource::Mode, _) => "",
+            (AclSource::Named, Acl::BucketOwnerFullControl) => "bucket-owner-full-control",
+            (AclSource::Named, Acl::None) => "none",
         };
         let mut hash = Sha256::new();
         let mut fields = vec![
@@ -337,6 +360,13 @@ mod tests {
             "{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, storageClass: STANDARD_IA, {CROSS}}}"
         );
         assert_eq!(resolved(&same).identity_hash(), base);
+        // The mode's own ACL goes with the mode, and may be named.
+        let key = format!("bucket: acme, bucketOwner: '111111111111', {KEY}");
+        let named = format!("{{bucket: acme, acl: BucketOwnerFullControl, {CROSS}}}");
+        assert_eq!(resolved(&named).identity_hash(), base);
+        assert_eq!(resolved(&format!("{{{key}}}")).identity_hash(), base);
+        let with = format!("{{acl: BucketOwnerFullControl, {key}}}");
+        assert_ne!(resolved(&with).identity_hash(), base);
         // Another role of the same account is another credential, and not another place.
         let role = resolved(&format!("{{bucket: acme, {ROLE}}}")).identity_hash();
         let other = ROLE.replace("role/drop", "role/other");

@@ -195,6 +195,28 @@ const ATTACKS: &[Attack] = &[
             )
         },
     ),
+    (
+        "role-of-another",
+        Destination("RoleNotAllowed", "tenancy[].roles"),
+        |_, name| {
+            destination(
+                name,
+                "permissionMode: AssumeRole, bucket: acme, region: us-east-1, \
+                 assumeRole: {roleArn: \"arn:aws:iam::444455556666:role/drop\"}",
+            )
+        },
+    ),
+    (
+        "external-id-of-another",
+        Refused("externalId"),
+        |_, name| {
+            destination(
+                name,
+                "permissionMode: AssumeRole, bucket: acme, \
+                 assumeRole: {roleArn: \"arn:aws:iam::444455556666:role/drop\", externalId: copied}",
+            )
+        },
+    ),
     ("secret-of-another", Refused("secretRef.name"), |_, name| {
         destination(
             name,

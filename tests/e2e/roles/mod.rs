@@ -2,6 +2,7 @@
 //! what the status shows, word for word.
 
 mod closed;
+mod laptop;
 mod sessions;
 mod trusted;
 
