@@ -12,7 +12,7 @@ use flate2::{Compress, FlushCompress, Status};
 
 use super::super::checksum::BLOCK;
 use super::super::source::SourceFault;
-use super::{Blocks, Stream, Then, broken};
+use super::{Blocks, ONE_THREAD, Stream, Then, broken};
 
 /// See [`super::encoder_version`].
 pub(super) const VERSION: u32 = 1;
@@ -43,10 +43,9 @@ pub(super) fn memory(len: u64, threads: usize) -> usize {
     threads * COMPRESSOR + (ahead(threads) + 1) * (BLOCK + WINDOW + ROOM) + ROOM
 }
 
-/// How many threads are worth their start: none for an object of a few blocks.
+/// How many threads are worth their start.
 fn side_by_side(len: u64, threads: usize) -> Option<usize> {
-    let blocks = usize::try_from(len / BLOCK as u64).unwrap_or(usize::MAX);
-    (threads > 1 && blocks > 4).then_some(threads.min(blocks))
+    (threads > 1 && len > ONE_THREAD).then_some(threads)
 }
 
 /// Blocks that are read ahead: each thread finds another when it has done one.

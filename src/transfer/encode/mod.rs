@@ -19,6 +19,10 @@ use crate::plan::Compression;
 /// Threads that compress one object at most: more than the source of most deliveries can feed.
 const MAX_THREADS: usize = 4;
 
+/// Objects up to this size are compressed by the thread that reads them: others of their size are at work beside
+/// them, and each takes less memory so. Of Zstandard it decides which bytes come out.
+const ONE_THREAD: u64 = 8 << 20;
+
 /// Which version of the encoder makes an object's bytes from a source. It changes whenever the same source
 /// would become other bytes, which `tests` notices: after an update of a library, or of a level.
 #[must_use]

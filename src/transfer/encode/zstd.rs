@@ -8,7 +8,7 @@ use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, SafeResult, get_error_nam
 
 use super::super::checksum::BLOCK;
 use super::super::source::SourceFault;
-use super::{Blocks, Stream, Then, broken};
+use super::{Blocks, ONE_THREAD, Stream, Then, broken};
 
 /// See [`super::encoder_version`].
 pub(super) const VERSION: u32 = 1;
@@ -20,9 +20,6 @@ const LEVEL: i32 = 3;
 /// because it decides which bytes come out and the library's own choice depends on its version. On a table jobs of
 /// 8 MiB came out no smaller and no sooner, and took six times the memory.
 const JOB: usize = 512 << 10;
-
-/// Objects up to this size are compressed by the thread that reads them: there is nothing to do side by side.
-const ONE_THREAD: u64 = 4 * JOB as u64;
 
 /// Memory of one compressor at [`LEVEL`]: its tables (1.3 MiB) and, where it has no threads, the window of
 /// 2 MiB and a block.
