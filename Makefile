@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test faults compat lint generate demo
+.PHONY: help build test e2e faults compat image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -16,6 +16,12 @@ build: ## Builds the operator (target/debug/outbound-operator, the profile that 
 test: ## Runs every test, against a real control plane and a real S3 server
 	tests/tools/build
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
+
+# Root, as a kubelet needs it; tests/tools/node --check says what else is missing.
+e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; MINUTES
+	tests/tools/node --check
+	tests/tools/build --node
+	$(CARGO) test --locked --test node -- --ignored --nocapture
 
 faults: ## Every fault plan, and a table of them; PLAN=file runs one. Failed ones go to tests/faults/failed
 	tests/tools/build
@@ -30,12 +36,18 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
 
-lint: ## Format, clippy, doc links, scripts, dependency tree, generated files
+image: ## Builds the operator for release, minutes, and its container image: target/image/outbound-operator.tar
+	$(CARGO) build --release --locked
+	hack/image --binary target/release/outbound-operator --output target/image
+
+lint: ## Format, clippy, doc links, scripts, dependency tree, generated files, the chart
 	hack/lint
 
-generate: ## Writes crds/ and docs/reasons.md from the types
+generate: ## Writes crds/, docs/reasons.md, docs/reference.md, and what in the chart is generated
 	$(CARGO) run --quiet --locked -- crds --output crds
 	$(CARGO) run --quiet --locked -- reasons --output docs/reasons.md
+	$(CARGO) run --quiet --locked -- reference --output docs/reference.md
+	hack/chart generate
 
 demo: ## The quickstart on this machine, from nothing to both deliveries Complete; KEEP=1 stops before the clean-up
 	examples/quickstart/demo

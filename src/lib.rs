@@ -10,8 +10,10 @@
 //! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
 //! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
 //! | [`transfer`] | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
+//! | [`health`] | what the process says of itself: alive, ready | nothing of ours |
+//! | [`metrics`] | what is counted, and its names | `api` (reasons), `transfer` (tallies) |
 //! | [`controllers`] | the reconcilers; nothing of bytes | all of the above |
-//! | [`runtime`] | logs, signals, the cluster's client, the Lease | `config` |
+//! | [`runtime`] | logs, signals, the cluster's client, the Lease, health and metrics over HTTP | `config`, `health`, `metrics` |
 //! | [`cli`] | the commands | all |
 //!
 //! `tests/architecture.rs` holds this table against the code.
@@ -20,7 +22,9 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod controllers;
+pub mod health;
 pub mod manifest;
+pub mod metrics;
 pub mod plan;
 pub mod runtime;
 pub mod source;

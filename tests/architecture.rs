@@ -31,6 +31,10 @@ const CRATES: &[(&str, &[&str])] = &[
     // Unmaintained: one module, so that it can be replaced.
     ("serde_yaml", &["yaml"]),
     ("clap", &["cli"]),
+    // Who counts knows no names of series, and who serves no registry.
+    ("prometheus_client", &["metrics"]),
+    ("hyper", &["runtime"]),
+    ("hyper_util", &["runtime"]),
 ];
 
 /// One token of Rust, as far as paths need it.

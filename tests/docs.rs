@@ -7,12 +7,15 @@
     reason = "a test says what it expects by failing"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use outbound_operator::api::{OutboundDelivery, OutboundDestination};
+use outbound_operator::api::{
+    DeliveryReason, DestinationReason, OutboundDelivery, OutboundDestination, Phase, Status,
+};
 use outbound_operator::config::Config;
+use outbound_operator::metrics::Metrics;
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -159,12 +162,26 @@ fn every_example_is_known_to_the_types() {
         assert!(!blocks.is_empty(), "{page} has no example");
         blocks.iter().for_each(|block| assert_known(block, page));
     }
-    for file in [
-        "2-destinations.yaml",
-        "3-deliveries.yaml",
-        "config/operator.yaml",
-    ] {
-        let path = format!("examples/quickstart/{file}");
+    let listed = [
+        "quickstart/2-destinations.yaml",
+        "quickstart/3-deliveries.yaml",
+        "quickstart/config/operator.yaml",
+        "gitops/destinations/base/acme.yaml",
+        "gitops/destinations/base/globex.yaml",
+        "gitops/deliveries/acme-2026-11-24.yaml",
+        "gitops/deliveries/globex-2026-11-24.yaml",
+        "gitops/pipeline/delivery.yaml",
+    ];
+    let of_deliveries = fs::read_dir(root().join("examples/deliveries")).unwrap();
+    let of_deliveries = of_deliveries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .map(|name| format!("examples/deliveries/{name}"));
+    let files = listed
+        .map(|name| format!("examples/{name}"))
+        .into_iter()
+        .chain(of_deliveries);
+    for path in files {
         for document in text(&path)
             .split("\n---\n")
             .filter(|part| part.lines().any(|line| !line.starts_with('#')))
@@ -198,6 +215,8 @@ fn every_key_of_the_configuration_is_documented() {
             "tenancy[].crossAccountBuckets[].",
             "{clusterId: a, tenancy: [{namespaces: [], crossAccountBuckets: [{none: 1}]}]}",
         ),
+        ("http.", "{clusterId: a, http: {none: 1}}"),
+        ("log.", "{clusterId: a, log: {none: 1}}"),
         ("endpoints.", "{clusterId: a, endpoints: {none: 1}}"),
         ("transfer.", "{clusterId: a, transfer: {none: 1}}"),
         (
@@ -211,6 +230,98 @@ fn every_key_of_the_configuration_is_documented() {
         for key in keys {
             assert!(page.contains(&format!("`{place}{key}")), "{place}{key}");
         }
+    }
+}
+
+/// The metrics of a process that knows an object of each kind: name, type and labels, as its text says.
+fn metrics() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let metrics = Metrics::default();
+    metrics.sample_by(|sample| {
+        sample.destination(Status::True, None);
+        sample.delivery(None, None);
+    });
+    let text = metrics.render().unwrap();
+    let mut found = BTreeMap::new();
+    for declared in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = declared.split_once(' ').unwrap();
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let series = text.lines().filter(|line| line.starts_with(name));
+        let labelled = series.filter_map(|line| line.split_once('{')?.1.split_once('}'));
+        let names = labelled.flat_map(|(labels, _)| labels.split(','));
+        let names = names.map(|label| label.split('=').next().unwrap().to_owned());
+        let names = names.filter(|name| name != "le").collect();
+        found.insert(format!("{name}{suffix}"), (kind.to_owned(), names));
+    }
+    found
+}
+
+#[test]
+fn every_metric_is_documented_and_nothing_else() {
+    let page = text("docs/metrics.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `outbound_"));
+    let documented = rows.map(|row| {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let labels = columns[3].split('`').skip(1).step_by(2);
+        let labels: BTreeSet<String> = labels.map(str::to_owned).collect();
+        let name = columns[1].trim_matches('`').to_owned();
+        (name, (columns[2].to_owned(), labels))
+    });
+    assert_eq!(documented.collect::<BTreeMap<_, _>>(), metrics());
+    for reason in outbound_operator::transfer::RetryReason::ALL {
+        assert!(
+            page.contains(&format!("`{}`", reason.as_str())),
+            "{reason:?}"
+        );
+    }
+}
+
+#[test]
+fn every_alert_asks_for_metrics_labels_and_words_that_there_are() {
+    let page = text("docs/metrics.md");
+    let [rule] = &blocks(&page)[..] else {
+        panic!("one block of rules")
+    };
+    let rule: Value = outbound_operator::yaml::read(rule).unwrap();
+    let rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let known = metrics();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for rule in rules {
+        let expression = rule["expr"].as_str().unwrap();
+        let names = expression.split(|c| !is_word(c));
+        for name in names.filter(|word| word.starts_with("outbound_")) {
+            let (_, labels) = known
+                .get(name)
+                .unwrap_or_else(|| panic!("{name} in {expression}"));
+            let behind = expression.split(name).skip(1);
+            for matchers in behind.filter_map(|rest| rest.strip_prefix('{')?.split_once('}')) {
+                for matcher in matchers.0.split(',') {
+                    let label = matcher.split(|c| !is_word(c)).next().unwrap();
+                    assert!(labels.contains(label), "{matcher} in {expression}");
+                    assert_words(label, matcher.split('"').nth(1).unwrap());
+                }
+            }
+        }
+    }
+    assert!(rules.len() > 5);
+}
+
+/// Each alternative of a matcher is a word that the label may have.
+fn assert_words(label: &str, alternatives: &str) {
+    for word in alternatives.split('|') {
+        let is_known = match label {
+            "reason" => {
+                DeliveryReason::from_word(word).is_some()
+                    || DestinationReason::from_word(word).is_some()
+            }
+            "phase" => serde_json::from_value::<Phase>(word.into()).is_ok(),
+            "ready" => serde_json::from_value::<Status>(word.into()).is_ok(),
+            _ => false,
+        };
+        assert!(is_known, "{label} {word}");
     }
 }
 

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::compression::CompressionKind;
 use super::condition::{Condition, ConditionType, find};
 use super::duration::DurationText;
-use super::quantity::Quantity;
 use super::receipt::ReceiptSpec;
 use super::rules;
+use super::split::SplitSpec;
 
 /// Which files are handed over, and how they are cut and named.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +37,8 @@ use super::rules;
 #[x_kube(
     validation = rules::immutable("destinationRef"),
     validation = rules::immutable("source"),
+    validation = rules::immutable_optional("waitFor"),
+    validation = rules::immutable_optional("onEmpty"),
     validation = rules::immutable_optional("split"),
     validation = rules::immutable_optional("compression"),
     validation = rules::immutable_optional("key"),
@@ -52,6 +54,14 @@ pub struct OutboundDeliverySpec {
     /// Where the files are.
     pub source: SourceSpec,
 
+    /// A marker beside the source: nothing is planned before it exists. Absent: nothing is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_for: Option<WaitFor>,
+
+    /// What happens when nothing matches. Fail (what applies when absent): the delivery ends with SourceEmpty or SourceNotFound. Complete: it ends Complete, with a receipt that names no file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_empty: Option<OnEmpty>,
+
     /// How files are cut into objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSpec>,
@@ -60,12 +70,12 @@ pub struct OutboundDeliverySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionKind>,
 
-    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}". Behind it comes .gz or .zst where the object is compressed, unless the template's own text ends so.
+    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}". Behind it comes .gz or .zst where the object is compressed, unless the template's own text ends so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
-        validation = Rule::new(r"self.matches('^([^{}]|[{](stem|split|ext|name|date|timestamp|delivery|namespace|destination)[}])*$')")
-            .message("a key has the macros {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
+        validation = Rule::new(r"self.matches('^([^{}]|[{](stem|split|ext|name|path|date|timestamp|delivery|namespace|destination)[}])*$')")
+            .message("a key has the macros {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
         validation = Rule::new("!self.startsWith('/') && !self.contains('//') && !self.endsWith('/')").message("a key has no leading or closing \"/\" and no \"//\""),
         validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a key has no \".\" or \"..\" segment"),
         validation = rules::no_control_characters()
@@ -143,66 +153,27 @@ pub struct VolumeSource {
     pub min_age: Option<DurationText>,
 }
 
-/// How files are cut into objects.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SplitSpec {
-    /// Bytes in the largest object: more than 0, at most 1T = 10^12. Absent: the destination's splitSize.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+/// A marker beside the source: nothing is planned before it exists.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFor {
+    /// The marker: a file in the source's own folder (its path as far as no wildcard stands in it, without the last name) or below it. It is not delivered, unless the source names it itself.
+    #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
-        validation = rules::quantity_form(),
-        validation = rules::quantity_positive(),
-        validation = rules::quantity_whole(),
-        validation = rules::quantity_limit()
+        validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a marker is relative to the source's folder: no leading or closing \"/\" and no \"//\""),
+        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a marker's path has no \".\" or \"..\" segment: it can't leave the source's folder"),
+        validation = Rule::new("!self.matches('[*?]')").message("a marker is one file: its path has no \"*\" or \"?\""),
+        validation = rules::no_control_characters()
     )]
-    pub size: Option<Quantity>,
-
-    /// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub boundary: Option<BoundaryKind>,
-
-    /// What a record is. Lines (what applies when absent): bytes up to a delimiter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-
-    /// What ends a record: one byte (an ASCII character), or CRLF. Absent: a newline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 2))]
-    #[x_kube(validation = Rule::new(r"self == '\r\n' || (self.size() == 1 && bytes(self).size() == 1)")
-        .message("a delimiter is one byte (an ASCII character) or CRLF"))]
-    pub delimiter: Option<String>,
-
-    /// How far back from a cut a record's end is looked for; never over the size. Absent: 64Mi.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(
-        validation = rules::quantity_form(),
-        validation = rules::quantity_positive(),
-        validation = rules::quantity_whole(),
-        validation = rules::quantity_limit()
-    )]
-    pub max_record_size: Option<Quantity>,
-
-    /// What stands before a split's number. Absent: "-".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 16))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9._=+~@-]*$')").message("a separator has letters, digits and ._=+~@- only"))]
-    pub separator: Option<String>,
+    pub path: String,
 }
 
-/// Where a cut may be. Record (what applies when absent): never inside a record. Byte: anywhere.
+/// What happens when nothing matches. Fail (what applies when absent): the delivery ends with SourceEmpty or SourceNotFound. Complete: it ends Complete, with a receipt that names no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum BoundaryKind {
-    /// Never inside a record.
-    Record,
-    /// Anywhere.
-    Byte,
-}
-
-/// What a record is. Lines (what applies when absent): bytes up to a delimiter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Format {
-    /// Bytes up to a delimiter.
-    Lines,
+pub enum OnEmpty {
+    /// The delivery fails.
+    Fail,
+    /// It is Complete, and its receipt names no file.
+    Complete,
 }
 
 /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.
@@ -352,6 +323,10 @@ pub struct DeliveryProgress {
     /// Objects delivered and verified.
     #[schemars(range(min = 0))]
     pub objects_done: i64,
+    /// Bytes of the source that were read for where to cut, while that goes on and takes its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub bytes_scanned: Option<i64>,
 }
 
 /// An object that was delivered and verified.

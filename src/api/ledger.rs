@@ -153,6 +153,10 @@ pub struct LedgerObject {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub offset: i64,
+    /// Bytes of the file's beginning that are repeated in front of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(min = 0))]
+    pub header: i64,
     /// Bytes of that file.
     #[serde(default)]
     #[schemars(range(min = 0))]
@@ -195,6 +199,14 @@ pub struct LedgerObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub version_id: Option<String>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// How far an object is.

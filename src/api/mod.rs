@@ -22,7 +22,9 @@ mod permission;
 mod quantity;
 mod reason;
 mod receipt;
+mod reference;
 mod rules;
+mod split;
 
 pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
@@ -30,9 +32,9 @@ pub use compression::CompressionKind;
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
-    BoundaryKind, DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus,
-    DestinationRef, Format, IfExists, OutboundDelivery, OutboundDeliverySpec, Phase,
-    PlannedDestination, SourceSpec, SplitSpec, VolumeSource,
+    DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
+    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, SourceSpec,
+    VolumeSource, WaitFor,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -49,6 +51,8 @@ pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
 pub use receipt::ReceiptSpec;
+pub use reference::reference_page;
+pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "outbound.dev";

@@ -141,22 +141,24 @@ reasons! {
         DestinationNotReady => "you", "See the destination.";
         /// The destination now names another place than was planned for, another encryption, ACL or tags.
         DestinationChanged => "you", "Change it back, or delete this delivery and create another.";
-        /// A file is younger than `minAge`.
-        WaitingForSource => "nobody", "It looks again.";
+        /// The marker of `waitFor` isn't there yet, or a file is younger than `minAge`.
+        WaitingForSource => "nobody; for a marker whoever produces the files", "It looks again.";
         /// The file or folder isn't there.
         SourceNotFound => "whoever produces it; you", "Produce it, or correct the path.";
         /// Nothing matches the path.
-        SourceEmpty => "whoever produces the files; you", "Produce them, or correct the path.";
+        SourceEmpty => "whoever produces the files; you", "Produce them, or correct the path. Where that is no failure: `onEmpty: Complete`.";
         /// A file changed while it was delivered.
         SourceChanged => "you", "Create another delivery once it is still.";
-        /// A file can't be read, or isn't a regular file (a FIFO, say).
-        SourceUnreadable => "whoever provides the volume", "Make it readable.";
+        /// A file can't be read, isn't a regular file (a FIFO, say), or isn't the CSV that it is said to be: a quote
+        /// is opened and never closed.
+        SourceUnreadable => "whoever provides the volume; whoever produces the file", "Make it readable.";
         /// The configuration gives this namespace no such source. Not met by `volume`.
         SourceNotAllowed => "the operator's administrator", "Add it under `tenancy[].sources`.";
         /// The path, or a link on it, leaves the namespace's folder.
         PathNotAllowed => "you", "Correct it.";
-        /// No record ends within `maxRecordSize` before a cut. Nothing was sent.
-        RecordTooLong => "you", "Another delivery with a larger `maxRecordSize`, or `boundary: Byte`.";
+        /// No record ends within `maxRecordSize` before a cut, or the first, which `header: Repeat` puts in front of
+        /// every split, leaves no room in one. Nothing was sent.
+        RecordTooLong => "you", "Another delivery with a larger `maxRecordSize` (and `size`), with the format that the file has, or `boundary: Byte`.";
         /// Two objects would have one key.
         KeyCollision => "you", "A `key` that tells them apart.";
         /// A key would be over 1,024 bytes, or break another rule.

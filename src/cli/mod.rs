@@ -1,9 +1,10 @@
 //! The commands.
 
+mod config_schema;
 mod crds;
 mod grant;
 mod input;
-mod reasons;
+mod page;
 mod report;
 mod run;
 mod verify;
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::api::{reasons_page, reference_page};
 
 /// What `--help` says beside the commands.
 const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
@@ -55,9 +58,19 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Prints the JSON schema of the configuration file; `make generate` puts it into the chart's.
+    #[command(hide = true)]
+    ConfigSchema,
     /// Prints the page of all conditions' reasons (docs/reasons.md).
     #[command(hide = true)]
     Reasons {
+        /// Writes this file instead.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Prints the page of all fields (docs/reference.md).
+    #[command(hide = true)]
+    Reference {
         /// Writes this file instead.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -72,6 +85,10 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
-        Command::Reasons { output } => reasons::main(output.as_deref()),
+        Command::Reasons { output } => page::print("reasons", &reasons_page(), output.as_deref()),
+        Command::Reference { output } => {
+            page::print("reference", &reference_page(), output.as_deref())
+        }
+        Command::ConfigSchema => config_schema::main(),
     }
 }

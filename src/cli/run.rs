@@ -5,11 +5,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kube::Client;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::controllers;
-use crate::runtime::{Lease, LeaseSettings, cluster, on_termination, start_logging};
+use crate::controllers::{self, Observers};
+use crate::health::{Health, Pulse, Role};
+use crate::runtime::{
+    HttpServer, Lease, LeaseSettings, ask_apiserver, beat, cluster, on_termination, start_logging,
+};
 
 /// Bad input, as opposed to work that failed.
 const BAD_INPUT: u8 = 2;
@@ -25,7 +29,7 @@ pub(super) fn main(file: &Path) -> ExitCode {
             return ExitCode::from(BAD_INPUT);
         }
     };
-    start_logging();
+    start_logging(config.log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -49,21 +53,80 @@ pub(super) fn main(file: &Path) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
+    let observers = Observers::default();
+    // It answers to the very end, so that whoever asks sees the process ending.
+    let _server = listen(&config, &observers)?;
     let shutdown = CancellationToken::new();
     on_termination(shutdown.clone())?;
     let client = cluster().await.map_err(|error| {
         format!("no cluster: {error}; set KUBECONFIG or run in a pod with a ServiceAccount")
     })?;
-    if !config.leader_election.enabled {
-        tracing::info!("started without leader election");
-        return Ok(controllers::run(config, client, shutdown).await?);
+    let health = &observers.health;
+    let mut watchdogs = JoinSet::new();
+    watchdogs.spawn(beat(Pulse::Executor, health.clone()));
+    watchdogs.spawn(ask_apiserver(client.clone(), health.clone()));
+    watchdogs.spawn(note_the_end(shutdown.clone(), health.clone()));
+    let work = async {
+        if config.leader_election.enabled {
+            lead(config, client, observers.clone(), shutdown).await
+        } else {
+            tracing::info!("started without leader election");
+            work(config, client, observers.clone(), shutdown).await
+        }
+    };
+    tokio::select! {
+        ended = work => ended,
+        // None of them ends but by a panic.
+        _ = watchdogs.join_next() => Err("a watchdog of the process ended".into()),
     }
-    lead(config, client, shutdown).await
+}
+
+/// The server of health and metrics, where the configuration asks for one.
+fn listen(config: &Config, observers: &Observers) -> Result<Option<HttpServer>, Failure> {
+    let Some(http) = config.http else {
+        return Ok(None);
+    };
+    let (health, metrics) = (observers.health.clone(), observers.metrics.clone());
+    let server = HttpServer::start(http.listen, health, metrics).map_err(|error| {
+        let listen = http.listen;
+        format!("the configuration's http.listen, {listen}, can't be listened on: {error}")
+    })?;
+    tracing::info!(address = %server.address(), "serving /livez, /readyz and /metrics");
+    Ok(Some(server))
+}
+
+async fn note_the_end(shutdown: CancellationToken, health: Health) {
+    shutdown.cancelled().await;
+    health.becomes(Role::Ending);
+    std::future::pending().await
+}
+
+async fn work(
+    config: Config,
+    client: Client,
+    observers: Observers,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    observers.health.becomes(Role::Working);
+    observers.metrics.leads();
+    let pulse = beat(Pulse::Controllers, observers.health.clone());
+    // Polled beside the controllers, by the same task: it beats while they are polled.
+    tokio::select! {
+        ended = controllers::run(config, client, observers, shutdown) => Ok(ended?),
+        () = pulse => Ok(()),
+    }
 }
 
 /// Works while the Lease is ours. A Lease that is lost ends the process at once: whoever took it goes on.
-async fn lead(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), Failure> {
-    let mut lease = Lease::new(client.clone(), settings(&config));
+async fn lead(
+    config: Config,
+    client: Client,
+    observers: Observers,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let health = observers.health.clone();
+    health.becomes(Role::StandBy);
+    let mut lease = Lease::new(client.clone(), settings(&config), health);
     tokio::select! {
         () = lease.acquire() => {}
         () = shutdown.cancelled() => {
@@ -72,10 +135,10 @@ async fn lead(config: Config, client: Client, shutdown: CancellationToken) -> Re
             return Ok(());
         }
     }
-    let ended: Result<(), Failure> = tokio::select! {
+    let ended = tokio::select! {
         biased;
         lost = lease.keep() => return Err(lost.into()),
-        ended = controllers::run(config, client, shutdown) => ended.map_err(Into::into),
+        ended = work(config, client, observers, shutdown) => ended,
     };
     lease.release().await;
     ended

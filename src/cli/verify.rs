@@ -32,7 +32,7 @@ pub(super) fn main(input: &Input, output: Output) -> ExitCode {
     };
     // The operator's log would stand between the lines of progress: only for who asks for it.
     if std::env::var_os("RUST_LOG").is_some() {
-        start_logging();
+        start_logging(None);
     }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()

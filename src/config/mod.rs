@@ -2,8 +2,10 @@
 
 mod check;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Quantity;
@@ -43,7 +45,7 @@ pub enum ConfigError {
 }
 
 /// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// Part of tokens and external IDs; never changed.
@@ -72,10 +74,16 @@ pub struct Config {
     /// How a changed Secret is noticed.
     #[serde(default)]
     pub secrets: SecretsMode,
+    /// Where health and metrics are served; absent: nowhere.
+    #[serde(default)]
+    pub http: Option<HttpConfig>,
+    /// How the log is written.
+    #[serde(default)]
+    pub log: LogConfig,
 }
 
 /// Who we are to customers.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityConfig {
     /// Our 12-digit account.
@@ -87,7 +95,7 @@ pub struct IdentityConfig {
 }
 
 /// Where `source.volume` reads.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct VolumeConfig {
     /// The folder that holds one folder a namespace.
@@ -103,7 +111,7 @@ impl Default for VolumeConfig {
 }
 
 /// What some namespaces may reach.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TenancyRule {
     /// Names or globs (`*` and `?`).
@@ -120,7 +128,7 @@ pub struct TenancyRule {
 }
 
 /// A bucket that a namespace may write to as our own account.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BucketRule {
     /// The bucket's name, or a glob.
@@ -133,7 +141,7 @@ pub struct BucketRule {
 }
 
 /// A bucket of ours that a namespace may read.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceRule {
     /// The bucket's name.
@@ -144,7 +152,7 @@ pub struct SourceRule {
 }
 
 /// Which stores there are beside AWS's own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EndpointsConfig {
     /// Endpoints that destinations may name: exact scheme, host and port.
@@ -162,7 +170,7 @@ pub struct EndpointsConfig {
 }
 
 /// Bounds of the transfer engine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TransferConfig {
     /// Bytes of part buffers over all deliveries.
@@ -184,7 +192,7 @@ impl Default for TransferConfig {
 }
 
 /// One operator of several works at a time.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeaderElectionConfig {
     /// Whether to wait for the Lease before working.
@@ -206,7 +214,7 @@ impl Default for LeaderElectionConfig {
 }
 
 /// Which namespaces are watched.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct WatchConfig {
     /// The namespaces; empty means all.
@@ -214,13 +222,39 @@ pub struct WatchConfig {
 }
 
 /// How a changed Secret is noticed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SecretsMode {
     /// By reading it at the next proof, on request, and when the store refuses the old key.
     #[default]
     Get,
     /// By watching, within seconds.
     Watch,
+}
+
+/// The server of `/livez`, `/readyz` and `/metrics`.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HttpConfig {
+    /// An IP address and a port; port 0 is a free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// The lines' form; absent: text on a terminal, else JSON.
+    pub format: Option<LogFormat>,
+}
+
+/// The form of the log's lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 impl Config {
@@ -239,6 +273,16 @@ impl Config {
         })?;
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// The file's JSON schema, for editors and for the chart. What needs two keys, or knowledge of a format, only
+    /// [`Config::load`] checks.
+    #[must_use]
+    pub fn schema() -> schemars::Schema {
+        // Draft 7: what Helm and most editors read.
+        schemars::generate::SchemaSettings::draft07()
+            .into_generator()
+            .into_root_schema_for::<Self>()
     }
 
     /// What applies where a command has no file: no identity and no tenancy, and the stores at `endpoints`, with
@@ -311,6 +355,21 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn what_is_no_address_or_form_is_refused_by_its_key() {
+        for (text, key) in [
+            ("http: {listen: localhost}", "http.listen"),
+            ("http: {listen: '8080'}", "http.listen"),
+            ("log: {format: Yaml}", "log.format"),
+        ] {
+            let error = yaml::read::<Config>(&format!("clusterId: a\n{text}")).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+        let config: Config = yaml::read("{clusterId: a, http: {listen: '[::]:8080'}}").unwrap();
+        assert_eq!(config.http.map(|http| http.listen.port()), Some(8080));
+        assert_eq!(config.log.format, None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ObjectReference, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::buckets::Buckets;
 use super::delivery::{Cleanups, KnownLedgers, Runs};
 use super::destination::{Memory, Proofs};
+use super::observe::Observers;
 use crate::api::OutboundDestination;
 use crate::config::Config;
 use crate::store::{ClientFactory, OwnIdentity};
@@ -32,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) identity: Option<OwnIdentity>,
     pub(crate) resources: Resources,
     pub(crate) recorder: Recorder,
+    /// The operator's own object, for what no other object can be told of.
+    pub(crate) own: Option<ObjectReference>,
+    pub(crate) observers: Observers,
     pub(crate) progress_turns: Arc<Turns>,
 }
 

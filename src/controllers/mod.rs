@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod finalizers;
 mod ledger;
+mod observe;
 mod offline;
 mod start;
 mod status;
@@ -23,6 +24,7 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use observe::Observers;
 pub use offline::Offline;
 pub use start::{StartError, run};
 

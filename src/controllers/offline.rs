@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::delivery::{Cleanups, Runs};
 use super::destination::{self, Proofs};
+use super::observe::Observers;
 use super::start::{StartError, share};
 use crate::api::{Grant, OutboundDestination};
 use crate::config::Config;
@@ -34,7 +35,7 @@ impl Offline {
     /// # Errors
     /// When the configuration names what can't be.
     pub async fn new(config: Config, manifests: &Manifests) -> Result<Self, StartError> {
-        let shared = share(config, stand_in(manifests)).await?;
+        let shared = share(config, stand_in(manifests), Observers::default()).await?;
         let (destinations, _) = reflector::store();
         let (_, listed) = watch::channel(true);
         let (proofs, _) = Proofs::new();

@@ -1,5 +1,6 @@
 //! Starts the controllers for each watched namespace, and ends them in order.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use futures::{StreamExt as _, future};
 use kube::runtime::controller::{
     Action, Config as ControllerConfig, Controller, Error as ControllerError,
 };
-use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -19,10 +19,12 @@ use super::context::{Context, Shared, Turns};
 use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Proofs};
 use super::error::ReconcileError;
-use super::ledger;
+use super::observe::{self, Observers, Watched};
 use super::tenancy::plain_http;
 use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
+use super::{events, ledger};
 use crate::config::{Config, ConfigError};
+use crate::metrics::Kind;
 use crate::store::{
     AwsOptions, ClientFactory, Endpoint, EndpointInvalid, NoIdentity, OwnIdentity, RegionInvalid,
 };
@@ -40,6 +42,10 @@ const RECONCILES_GRACE: Duration = Duration::from_secs(3);
 
 /// How often what is remembered of objects that are gone is forgotten.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// How often it is looked for runs whose deliveries are gone. One that holds no upload yet has no finalizer, so its
+/// deletion wakes nobody; it may be reading a terabyte.
+const END_RUNS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why the controllers can't start.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +66,14 @@ pub enum StartError {
     Region(#[from] RegionInvalid),
 }
 
-/// Runs the controllers until `shutdown`, then lets work in flight land.
+/// Runs the controllers until `shutdown`, then lets work in flight land. `observers` are told of what they do.
 ///
 /// # Errors
 /// When the configuration names what can't be.
 pub async fn run(
     config: Config,
     client: Client,
+    observers: Observers,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     config.unused().for_each(|key| {
@@ -76,7 +83,8 @@ pub async fn run(
         )
     });
     let namespaces = config.watch.namespaces.clone();
-    let shared = share(config, client).await?;
+    let shared = share(config, client, observers).await?;
+    watch_buffers(&shared);
     let watches = if namespaces.is_empty() {
         vec![None]
     } else {
@@ -97,7 +105,11 @@ pub async fn run(
 }
 
 /// What all watches share.
-pub(super) async fn share(config: Config, client: Client) -> Result<Shared, StartError> {
+pub(super) async fn share(
+    config: Config,
+    client: Client,
+    observers: Observers,
+) -> Result<Shared, StartError> {
     let parse = |key, url: &Option<String>| {
         let parsed = url
             .as_deref()
@@ -123,7 +135,9 @@ pub(super) async fn share(config: Config, client: Client) -> Result<Shared, Star
     };
     Ok(Shared {
         resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
-        recorder: Recorder::new(client.clone(), Reporter::from("outbound-operator")),
+        recorder: events::recorder(client.clone()),
+        own: events::own_object(),
+        observers,
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),
         config: Arc::new(config),
@@ -132,12 +146,23 @@ pub(super) async fn share(config: Config, client: Client) -> Result<Shared, Star
     })
 }
 
+/// Has what the part buffers hold looked at with the metrics.
+fn watch_buffers(shared: &Shared) {
+    let (metrics, memory) = (&shared.observers.metrics, shared.resources.memory());
+    metrics.buffers_may_hold(u64::try_from(memory.budget()).unwrap_or(u64::MAX));
+    let memory = memory.clone();
+    metrics.sample_by(move |sample| sample.buffers(memory.allocated()));
+}
+
 /// Both controllers for one namespace, or for all, until `shutdown`; then the work in flight lands.
 async fn watch(shared: Shared, namespace: Option<String>, shutdown: CancellationToken) {
     let (proofs, proof_news) = Proofs::new();
     let (runs, run_news) = Runs::new();
     let (cleanups, cleanup_news) = Cleanups::new();
     let namespace = namespace.as_deref();
+    let of_kind = |kind| Watched::begin(&shared.observers, kind);
+    let (watched_destinations, watched_deliveries) =
+        (of_kind(Kind::Destination), of_kind(Kind::Delivery));
     let (destination_writer, destination_events) =
         objects::<GuardedDestination>(&shared.client, namespace);
     let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
@@ -153,24 +178,32 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
         (runs, cleanups),
     );
     let context = Arc::new(context);
+    observe::count(&context, destinations.clone(), deliveries.clone());
 
-    let destination_stream = filtered(destination_writer, destination_events, tell);
+    let destination_stream = filtered(
+        destination_writer,
+        destination_events,
+        watched_destinations,
+        tell,
+    );
     let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
         .reconcile_on(proof_news)
         .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events, |_| {});
+    let delivery_stream = filtered(delivery_writer, delivery_events, watched_deliveries, |_| {});
     let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
         .reconcile_on(destination_news.concerned)
         .reconcile_on(run_news)
         .reconcile_on(cleanup_news);
     let reconciles = future::join(
         drive(
+            Kind::Destination,
             destination_controller,
             destination::reconcile,
             context.clone(),
             shutdown.clone(),
         ),
         drive(
+            Kind::Delivery,
             delivery_controller,
             delivery::reconcile,
             context.clone(),
@@ -181,6 +214,7 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     tokio::select! {
         () = work => {}
         () = prune(&context, namespace, &destinations, &deliveries) => {}
+        () = end_runs(&context, &deliveries) => {}
     }
 }
 
@@ -213,8 +247,9 @@ async fn land(context: &Context) {
 
 /// Runs a controller to its graceful end.
 async fn drive<K, F>(
+    kind: Kind,
     controller: Controller<K>,
-    reconcile: impl FnMut(Arc<K>, Arc<Context>) -> F + Send + 'static,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F + Clone + Send + 'static,
     context: Arc<Context>,
     shutdown: CancellationToken,
 ) where
@@ -225,15 +260,15 @@ async fn drive<K, F>(
         .with_config(ControllerConfig::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(shutdown.cancelled_owned())
         .run(
-            reconcile,
-            |object, error, _| follow_up(&object, error),
+            move |object, context| observe::observed(kind, object, context, reconcile.clone()),
+            move |object, error, _| follow_up(kind, &object, error),
             context,
         )
         .for_each(|ended| {
             match ended {
                 Err(ControllerError::QueueError(error)) => tracing::warn!(
                     %error,
-                    kind = %K::kind(&()),
+                    kind = kind.as_str(),
                     "the watch fails; is crds/ installed, and may the operator list and watch this kind?"
                 ),
                 Err(error) => tracing::debug!(%error, "a reconcile did not end well"),
@@ -245,13 +280,30 @@ async fn drive<K, F>(
 }
 
 /// What an error says of the next look; reads nothing but the error.
-fn follow_up<K: Resource<DynamicType = ()>>(object: &Arc<K>, error: &ReconcileError) -> Action {
+fn follow_up<K: Resource<DynamicType = ()>>(
+    kind: Kind,
+    object: &Arc<K>,
+    error: &ReconcileError,
+) -> Action {
     if matches!(error, ReconcileError::Kubernetes(_)) {
-        tracing::warn!(namespace = object.namespace(), name = object.name_any(), %error, "looking again later");
+        tracing::warn!(
+            kind = kind.as_str(), namespace = object.namespace(), name = object.name_any(),
+            generation = object.meta().generation, %error, "looking again later"
+        );
     }
     error
         .pause()
         .map_or_else(Action::await_change, Action::requeue)
+}
+
+/// Ends the runs of deliveries that are gone. Never ends itself.
+async fn end_runs(context: &Context, deliveries: &Store<Guarded>) {
+    loop {
+        tokio::time::sleep(END_RUNS_INTERVAL).await;
+        let deliveries = deliveries.state();
+        let uids: HashSet<String> = deliveries.iter().filter_map(|guard| guard.uid()).collect();
+        context.runs.retain(|uid| uids.contains(uid));
+    }
 }
 
 /// Forgets, now and then, what is remembered of objects that are gone. Never ends.
@@ -280,7 +332,6 @@ async fn prune(
             .iter()
             .filter_map(|guard| guard.uid())
             .collect();
-        context.runs.retain(|uid| known(uid, &uids));
         context.cleanups.retain(|uid| known(uid, &uids));
         context.ledgers.retain(|uid| known(uid, &uids));
     }

@@ -11,6 +11,7 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// How long a task may take to stop before it is ended where it stands.
 const STOP_GRACE: Duration = Duration::from_secs(20);
@@ -115,13 +116,15 @@ where
             report,
             stop: stop.clone(),
         });
-        let join = tokio::spawn(Self::follow(
+        let followed = Self::follow(
             work,
             state.clone(),
             outcome.clone(),
             self.trigger.clone(),
             object.clone(),
-        ));
+        );
+        // The task's lines in the log are about the object that it works for.
+        let join = tokio::spawn(followed.in_current_span());
         tasks.by_uid.insert(
             uid.to_owned(),
             Task {
@@ -177,6 +180,13 @@ where
             None if task.stop.is_cancelled() => Standing::Stopping,
             None => Standing::Running(task.state.borrow().clone()),
         }
+    }
+
+    /// How many tasks are under way.
+    pub(crate) fn running(&self) -> usize {
+        let tasks = self.tasks();
+        let all = tasks.by_uid.values();
+        all.filter(|task| !task.join.is_finished()).count()
     }
 
     /// Asks the task for `uid` to stop; its end comes as a trigger. What doesn't stop in time is ended, and that comes

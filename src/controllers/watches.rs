@@ -16,8 +16,10 @@ use tokio::sync::watch;
 
 use super::context::Shared;
 use super::delivery::{self, Guarded};
+use super::observe::Watched;
 use crate::api::{OutboundDelivery, OutboundDestination};
 use crate::config::SecretsMode;
+use crate::metrics::Kind;
 
 /// A destination as the watch sees it, be it readable or not.
 pub(super) type GuardedDestination = DeserializeGuard<OutboundDestination>;
@@ -68,6 +70,7 @@ where
 pub(super) fn filtered<K>(
     writer: reflector::store::Writer<K>,
     events: Events<K>,
+    watched: Watched,
     tell: impl FnMut(&watcher::Event<K>) + Send + 'static,
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + Send + 'static
 where
@@ -76,6 +79,7 @@ where
     events
         .default_backoff()
         .reflect(writer)
+        .inspect(move |brought| watched.note(brought))
         .inspect_ok(tell)
         .applied_objects()
         .predicate_filter(
@@ -136,6 +140,7 @@ pub(super) fn secrets(
         return (None, futures::stream::pending().boxed());
     }
     let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
+    let watched = Watched::begin(&shared.observers, Kind::Secret);
     let destinations = destinations.clone();
     let changed = watcher(
         api::<PartialObjectMeta<Secret>>(&shared.client, namespace),
@@ -143,6 +148,7 @@ pub(super) fn secrets(
     )
     .default_backoff()
     .reflect(writer)
+    .inspect(move |brought| watched.note(brought))
     .touched_objects()
     .filter_map(|secret| future::ready(secret.ok()))
     .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));

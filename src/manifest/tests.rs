@@ -25,7 +25,8 @@ const FULL: [&str; 3] = [
         bucket: acme, permissionMode: AssumeRole, assumeRole: {roleArn: "arn:aws:iam::111122223333:role/drop"}}}"#,
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDelivery, metadata: {name: acme}, spec: {
         destinationRef: {name: acme}, source: {volume: {path: "a/*.csv", minAge: 60s}},
-        split: {size: 1G, maxRecordSize: 1M, separator: "-", delimiter: "\n"},
+        split: {size: 1G, maxRecordSize: 1M, separator: "-", delimiter: "\n"}, waitFor: {path: _SUCCESS},
+        onEmpty: Fail,
         key: "{stem}{split}{ext}", receipt: {key: "{delivery}.info"}}}"#,
 ];
 

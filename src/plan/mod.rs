@@ -10,6 +10,7 @@ mod limits;
 mod object;
 mod parts;
 mod planner;
+mod record;
 mod split;
 mod template;
 
@@ -25,11 +26,12 @@ pub use object::{
 };
 pub use parts::{Part, PartLayout, PartNumber};
 pub use planner::{KeyOwner, PlanError, PlanErrorKind, PlanRequest, plan};
-pub use split::{Boundary, Delimiter, DelimiterInvalid, SplitSpec};
+pub use record::{Delimiter, DelimiterInvalid, Header, RecordFormat};
+pub use split::{Boundary, SplitSpec};
 pub use template::{KeyTemplate, Names, ReceiptTemplate, TemplateInvalid, TimestampInvalid};
 
-/// Where a record ends, asked of a source by the planner. The source knows the delimiter: it must be the
-/// one of the plan's [`SplitSpec`].
+/// Where a record ends, asked of a source by the planner. The source knows what a record is: it must be the
+/// plan's [`RecordFormat`]. Questions about one file come with growing offsets.
 pub trait Boundaries {
     /// The end of the last record that ends in `window` of the file `source` (an index into the
     /// plan's sources): the offset just behind its delimiter, with
@@ -42,4 +44,21 @@ pub trait Boundaries {
         source: usize,
         window: ByteRange,
     ) -> Result<Option<u64>, std::io::Error>;
+
+    /// The end of the first record of the file `source`, where it is at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Self::last_record_end`].
+    fn first_record_end(
+        &mut self,
+        source: usize,
+        limit: u64,
+    ) -> Result<Option<u64>, std::io::Error>;
+
+    /// Whether nothing is left open at the end of the file `source` of `len` bytes: every quote has its partner.
+    /// Plain lines leave nothing open.
+    ///
+    /// # Errors
+    /// As [`Self::last_record_end`].
+    fn is_closed(&mut self, source: usize, len: u64) -> Result<bool, std::io::Error>;
 }

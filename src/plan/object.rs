@@ -55,10 +55,27 @@ pub struct PlannedObject {
     pub sequence: u32,
     /// Index of its file in [`Plan::sources`].
     pub source: usize,
-    /// Its bytes in that file.
+    /// Bytes at that file's beginning that stand in front of `range` in the object: its first record, repeated. 0
+    /// where nothing is repeated, and for the object whose range begins with them.
+    pub header: u64,
+    /// Its own bytes in that file.
     pub range: ByteRange,
     /// Where it goes.
     pub key: ObjectKey,
+}
+
+impl PlannedObject {
+    /// Bytes in the object (before any compression), header included.
+    #[must_use]
+    pub const fn len(&self) -> u64 {
+        self.header.saturating_add(self.range.len)
+    }
+
+    /// Whether it has no byte.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A hash over everything that decides which bytes land under which keys.
@@ -124,6 +141,9 @@ pub enum PlanInvalid {
     /// Objects that don't cover their file from the first to the last byte, once and in order.
     #[error("the objects do not cover the source {0:?} exactly")]
     Coverage(String),
+    /// A repeated header that reaches into the object's own bytes, or isn't the one of the other splits.
+    #[error("object number {0} repeats a header that it can't have")]
+    Header(usize),
     /// An object of a source that there isn't, or behind the last source.
     #[error("object number {0} belongs to no source")]
     NoSource(usize),
@@ -166,6 +186,7 @@ impl Plan {
             return Err(PlanInvalid::SourceOrder(late.path.clone()));
         }
         check_coverage(&sources, &objects)?;
+        check_headers(&objects)?;
         let mut keys = HashSet::from([&receipt]);
         for (place, object) in (1..).zip(&objects) {
             if u32::try_from(place) != Ok(object.sequence) {
@@ -174,7 +195,7 @@ impl Plan {
                     found: object.sequence,
                 });
             }
-            if object.range.len > MAX_SPLIT_SIZE {
+            if object.len() > MAX_SPLIT_SIZE {
                 return Err(PlanInvalid::TooLarge(place));
             }
             if !keys.insert(&object.key) {
@@ -198,8 +219,10 @@ impl Plan {
         }
     }
 
-    /// The hash over sources, their fingerprints, the ranges, all keys and the compression. Every text is preceded by
-    /// its length, every list by its count, so that no two plans are written alike.
+    /// The hash over sources, their fingerprints, the ranges, repeated headers, all keys and the compression. Every
+    /// text is preceded by its length, every list by its count, so that no two plans are written alike. A plan that
+    /// repeats and compresses nothing hashes as it did before there were such: ledgers and tokens of older versions
+    /// stay good.
     #[must_use]
     pub fn hash(&self) -> PlanHash {
         let mut hasher = Sha256::new();
@@ -207,7 +230,12 @@ impl Plan {
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text);
         };
-        text("outbound plan, version 1");
+        let repeats = self.objects.iter().any(|object| object.header > 0);
+        text(if repeats {
+            "outbound plan, version 1, with headers"
+        } else {
+            "outbound plan, version 1"
+        });
         text(self.receipt.as_str());
         hasher.update((self.sources.len() as u64).to_be_bytes());
         for source in &self.sources {
@@ -222,6 +250,9 @@ impl Plan {
             hasher.update((object.source as u64).to_be_bytes());
             hasher.update(object.range.offset.to_be_bytes());
             hasher.update(object.range.len.to_be_bytes());
+            if repeats {
+                hasher.update(object.header.to_be_bytes());
+            }
             hasher.update((object.key.as_str().len() as u64).to_be_bytes());
             hasher.update(object.key.as_str());
         }
@@ -262,10 +293,10 @@ impl Plan {
         self.compression
     }
 
-    /// Bytes in all objects together, before compression.
+    /// Bytes in all objects together, before compression and repeated headers included.
     #[must_use]
     pub fn bytes_total(&self) -> u64 {
-        self.objects.iter().map(|object| object.range.len).sum()
+        self.objects.iter().map(PlannedObject::len).sum()
     }
 }
 
@@ -296,6 +327,24 @@ fn check_coverage(sources: &[SourceFile], objects: &[PlannedObject]) -> Result<(
     }
     if rest.peek().is_some() {
         return Err(PlanInvalid::NoSource(objects.len() - rest.count() + 1));
+    }
+    Ok(())
+}
+
+/// The first object of a file repeats nothing, the others all or none the same bytes, which lie in front of theirs.
+fn check_headers(objects: &[PlannedObject]) -> Result<(), PlanInvalid> {
+    let mut before: Option<&PlannedObject> = None;
+    for (place, object) in (1..).zip(objects) {
+        let same_file = before.filter(|before| before.source == object.source);
+        let fits = match same_file {
+            None => object.header == 0,
+            Some(first) if first.range.offset == 0 => object.header <= object.range.offset,
+            Some(before) => object.header == before.header,
+        };
+        if !fits {
+            return Err(PlanInvalid::Header(place));
+        }
+        before = Some(object);
     }
     Ok(())
 }

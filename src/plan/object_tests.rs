@@ -20,6 +20,7 @@ fn object(sequence: u32, source: usize, offset: u64, len: u64) -> PlannedObject 
     PlannedObject {
         sequence,
         source,
+        header: 0,
         range: ByteRange { offset, len },
         key: key(&format!("k{sequence}")),
     }
@@ -59,7 +60,7 @@ type Break = fn(&mut Vec<SourceFile>, &mut Vec<PlannedObject>);
 #[test]
 fn broken_plans_are_refused() {
     let coverage = |path: &str| PlanInvalid::Coverage(path.to_owned());
-    let cases: [(Break, PlanInvalid); 14] = [
+    let cases: [(Break, PlanInvalid); 18] = [
         (|_, o| o[1].range.offset = 7, coverage("a")),
         (|_, o| o[1].range.len = 5, coverage("a")),
         (|_, o| o[1].range.len = u64::MAX, coverage("a")),
@@ -92,6 +93,19 @@ fn broken_plans_are_refused() {
             },
             PlanInvalid::TooLarge(4),
         ),
+        (|_, o| o[0].header = 1, PlanInvalid::Header(1)),
+        (|_, o| o[3].header = 1, PlanInvalid::Header(4)),
+        (|_, o| o[1].header = 7, PlanInvalid::Header(2)),
+        (
+            |_, o| {
+                o[1].range.len = 2;
+                o[2] = object(3, 0, 8, 2);
+                o[2].header = 2;
+                o[3] = object(4, 1, 0, 0);
+                o.push(object(5, 2, 0, 3));
+            },
+            PlanInvalid::Header(3),
+        ),
     ];
     for (index, (change, expected)) in cases.into_iter().enumerate() {
         let (mut sources, mut objects) = (sources(), objects());
@@ -111,7 +125,7 @@ fn broken_plans_are_refused() {
 fn everything_that_decides_moves_the_hash() {
     let hash = good().hash();
     assert_eq!(hash, good().hash());
-    let changes: [fn(&mut Plan); 9] = [
+    let changes: [fn(&mut Plan); 11] = [
         |p| p.sources[0].path = "A".into(),
         |p| p.sources[0].fingerprint.size += 1,
         |p| p.sources[0].fingerprint.mtime_ns += 1,
@@ -119,6 +133,8 @@ fn everything_that_decides_moves_the_hash() {
         |p| p.objects[0].range.len += 1,
         |p| p.objects[1].range.offset += 1,
         |p| p.objects[1].source += 1,
+        |p| p.objects[1].header += 1,
+        |p| p.objects[1].header += 2,
         |p| p.objects[1].key = key("other"),
         |p| p.receipt = key("other"),
     ];

@@ -10,7 +10,7 @@ use super::compression::Compression;
 use super::key::{KeyInvalid, KeyPrefix, ObjectKey};
 use super::limits::MAX_OBJECTS;
 use super::object::{ByteRange, Plan, PlanInvalid, PlannedObject, SourceFile};
-use super::split::{CutError, SplitSpec};
+use super::split::{CutError, Piece, SplitSpec};
 use super::template::{Common, KeyTemplate, Names, OfFile, ReceiptTemplate, TimestampInvalid};
 
 /// What decides a plan, besides the files themselves.
@@ -26,6 +26,9 @@ pub struct PlanRequest {
     pub separator: String,
     /// The destination's prefix.
     pub prefix: KeyPrefix,
+    /// The source's own folder, which every file is below: empty, or ends in `/`. `{path}` renders what is between it
+    /// and a file's name.
+    pub folder: String,
     /// What `{delivery}`, `{namespace}` and `{destination}` render.
     pub names: Names,
     /// What `{date}` and `{timestamp}` render.
@@ -66,8 +69,8 @@ pub enum PlanError {
     /// No record ends near enough before a cut.
     #[error(
         "{path:?}: no record ends in the {limit} bytes before the cut at byte {offset}; the delivery \
-         needs a larger split.maxRecordSize (at most the split size), the delimiter that the file \
-         really has, or boundary: Byte"
+         needs a larger split.maxRecordSize (at most the split size), the format and delimiter that the \
+         file really has (a lone quote is no CSV), or boundary: Byte"
     )]
     RecordTooLong {
         /// The file.
@@ -76,6 +79,27 @@ pub enum PlanError {
         offset: u64,
         /// How many bytes before it were searched.
         limit: u64,
+    },
+    /// The first record is to open every split, and is too long for that.
+    #[error(
+        "{path:?}: its first record, which header: Repeat puts in front of every split, does not end in the \
+         file's first {limit} bytes or leaves no room in a split; the delivery needs a larger split.size and \
+         split.maxRecordSize, the format and delimiter that the file really has, or header: None"
+    )]
+    HeaderTooLong {
+        /// The file.
+        path: String,
+        /// How many bytes were searched.
+        limit: u64,
+    },
+    /// A file that was to be cut as CSV has an odd number of quotes.
+    #[error(
+        "{path:?} is no CSV by RFC 4180: it has an odd number of quotes (\"), so that one is never closed and no \
+         cut can be trusted; the producer must quote fields that hold quotes, or the delivery says format: Lines"
+    )]
+    QuoteUnclosed {
+        /// The file.
+        path: String,
     },
     /// Two objects, or an object and the receipt, want one key.
     #[error(
@@ -142,6 +166,8 @@ pub enum PlanErrorKind {
     KeyInvalid,
     /// `TooManyObjects`
     TooManyObjects,
+    /// `SourceUnreadable`: it isn't what the delivery says.
+    NotCsv,
     /// What the source's own error says: changed, unreadable.
     Unreadable,
     /// No reason of its own: a defect.
@@ -153,7 +179,8 @@ impl PlanError {
     #[must_use]
     pub const fn kind(&self) -> PlanErrorKind {
         match self {
-            Self::RecordTooLong { .. } => PlanErrorKind::RecordTooLong,
+            Self::RecordTooLong { .. } | Self::HeaderTooLong { .. } => PlanErrorKind::RecordTooLong,
+            Self::QuoteUnclosed { .. } => PlanErrorKind::NotCsv,
             Self::KeyCollision { .. } => PlanErrorKind::KeyCollision,
             Self::KeyInvalid { .. } | Self::TimestampInvalid { .. } => PlanErrorKind::KeyInvalid,
             Self::TooManyObjects { .. } => PlanErrorKind::TooManyObjects,
@@ -200,13 +227,15 @@ pub fn plan(
             .cut(source, len, room, boundaries)
             .map_err(|error| with_path(error, &file.path))?;
         let count = pieces.len();
-        for (index, range) in pieces.into_iter().enumerate() {
+        for (index, piece) in pieces.into_iter().enumerate() {
+            let Piece { header, range } = piece;
             let owner = KeyOwner::Object {
                 path: file.path.clone(),
                 range,
             };
             let number = split_number(&request.separator, index + 1, count);
             let of_file = OfFile {
+                folders: folders(&request.folder, &file.path),
                 name: file_name(&file.path),
                 split: &number,
             };
@@ -216,6 +245,7 @@ pub fn plan(
                 // At most MAX_OBJECTS, which `cut` keeps.
                 sequence: u32::try_from(objects.len() + 1).unwrap_or(u32::MAX),
                 source,
+                header,
                 range,
                 key,
             });
@@ -232,6 +262,8 @@ fn with_path(error: CutError, path: &str) -> PlanError {
             offset,
             limit,
         },
+        CutError::HeaderTooLong { limit } => PlanError::HeaderTooLong { path, limit },
+        CutError::QuoteUnclosed => PlanError::QuoteUnclosed { path },
         CutError::TooMany => PlanError::TooManyObjects {
             at_least: MAX_OBJECTS as u64 + 1,
         },
@@ -241,6 +273,12 @@ fn with_path(error: CutError, path: &str) -> PlanError {
 
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The folders between the source's own and the file's name, each with its `/`.
+fn folders<'a>(source: &str, path: &'a str) -> &'a str {
+    let below = path.strip_prefix(source).unwrap_or(path);
+    &below[..below.len() - file_name(below).len()]
 }
 
 /// Separator and number of split `number` of `count`: nothing for a whole file, else at least three

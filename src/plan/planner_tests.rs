@@ -3,12 +3,12 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Boundary, Delimiter, Fingerprint, SplitSize};
+use crate::plan::{Boundary, Delimiter, Fingerprint, Header, RecordFormat, SplitSize};
 
 /// Files in memory, searched as plainly as can be.
 struct InMemory {
     contents: Vec<Vec<u8>>,
-    delimiter: Delimiter,
+    records: RecordFormat,
     asked: Vec<ByteRange>,
 }
 
@@ -17,14 +17,45 @@ impl Boundaries for InMemory {
         self.asked.push(window);
         let content = &self.contents[source];
         let mut ends = (window.offset + 1..=window.end()).rev();
-        Ok(ends.find(|end| ends_record(&content[..*end as usize], self.delimiter)))
+        Ok(ends.find(|end| ends_record(&content[..*end as usize], self.records)))
+    }
+
+    fn first_record_end(&mut self, source: usize, limit: u64) -> io::Result<Option<u64>> {
+        let content = &self.contents[source];
+        Ok((1..=limit).find(|end| ends_record(&content[..*end as usize], self.records)))
+    }
+
+    fn is_closed(&mut self, source: usize, len: u64) -> io::Result<bool> {
+        let content = &self.contents[source];
+        assert_eq!(content.len() as u64, len);
+        Ok(self.records != RecordFormat::Csv || !in_quotes(content))
     }
 }
 
-fn ends_record(content: &[u8], delimiter: Delimiter) -> bool {
-    match delimiter {
-        Delimiter::Byte(byte) => content.last() == Some(&byte),
-        Delimiter::Crlf => content.ends_with(b"\r\n"),
+/// Whether what follows `content` stands in quotes, by the grammar of RFC 4180 rather than by counting.
+fn in_quotes(content: &[u8]) -> bool {
+    let (mut quoted, mut rest) = (false, content);
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        quoted = match (quoted, byte) {
+            // A doubled quote is a character of the field.
+            (true, b'"') if rest.first() == Some(&b'"') => {
+                rest = &rest[1..];
+                true
+            }
+            (true, b'"') => false,
+            (false, b'"') => true,
+            (quoted, _) => quoted,
+        };
+    }
+    quoted
+}
+
+fn ends_record(content: &[u8], records: RecordFormat) -> bool {
+    match records {
+        RecordFormat::Lines(Delimiter::Byte(byte)) => content.last() == Some(&byte),
+        RecordFormat::Lines(Delimiter::Crlf) => content.ends_with(b"\r\n"),
+        RecordFormat::Csv => content.ends_with(b"\n") && !in_quotes(content),
     }
 }
 
@@ -33,6 +64,14 @@ struct Unasked;
 
 impl Boundaries for Unasked {
     fn last_record_end(&mut self, source: usize, _: ByteRange) -> io::Result<Option<u64>> {
+        Err(io::Error::other(format!("file {source} was read")))
+    }
+
+    fn first_record_end(&mut self, source: usize, _: u64) -> io::Result<Option<u64>> {
+        Err(io::Error::other(format!("file {source} was read")))
+    }
+
+    fn is_closed(&mut self, source: usize, _: u64) -> io::Result<bool> {
         Err(io::Error::other(format!("file {source} was read")))
     }
 }
@@ -56,6 +95,7 @@ fn request(size: u64) -> PlanRequest {
         receipt: ReceiptTemplate::parse(ReceiptTemplate::DEFAULT).unwrap(),
         separator: "-".into(),
         prefix: KeyPrefix::new("audience/").unwrap(),
+        folder: "in/".into(),
         names: Names {
             delivery: "daily".into(),
             namespace: "marketing".into(),
@@ -75,7 +115,7 @@ fn plan_text(request: &PlanRequest, texts: &[(&str, &str)]) -> Result<Plan, Plan
             .iter()
             .map(|(_, text)| text.as_bytes().into())
             .collect(),
-        delimiter: request.split.delimiter,
+        records: request.split.records,
         asked: Vec::new(),
     };
     plan(request, files.collect(), &mut boundaries)
@@ -84,7 +124,7 @@ fn plan_text(request: &PlanRequest, texts: &[(&str, &str)]) -> Result<Plan, Plan
 /// Keys and lengths.
 fn shape(plan: &Plan) -> Vec<(&str, u64)> {
     let objects = plan.objects().iter();
-    objects.map(|o| (o.key.as_str(), o.range.len)).collect()
+    objects.map(|o| (o.key.as_str(), o.len())).collect()
 }
 
 #[test]
@@ -137,7 +177,7 @@ fn bytes_are_cut_without_reading() {
 #[test]
 fn crlf_is_not_cut_in_two() {
     let mut request = request(4);
-    request.split.delimiter = Delimiter::Crlf;
+    request.split.records = RecordFormat::Lines(Delimiter::Crlf);
     let planned = plan_text(&request, &[("a", "1\r\n4\r\n7\n8")]).unwrap();
     let lens: Vec<_> = planned.objects().iter().map(|o| o.range.len).collect();
     assert_eq!(lens, [3, 3, 3]);
@@ -269,7 +309,7 @@ fn too_many_short_pieces_are_noticed_while_cutting() {
     let text = "1\n".repeat(14_998);
     let mut boundaries = InMemory {
         contents: vec![text.into()],
-        delimiter: Delimiter::NEWLINE,
+        records: RecordFormat::default(),
         asked: Vec::new(),
     };
     let files = vec![file("a", 29_996)];
@@ -292,18 +332,140 @@ fn disorder_and_false_boundaries_are_seen() {
         fn last_record_end(&mut self, _: usize, _: ByteRange) -> io::Result<Option<u64>> {
             Ok(Some(self.0))
         }
+
+        fn first_record_end(&mut self, _: usize, _: u64) -> io::Result<Option<u64>> {
+            Ok(Some(self.0))
+        }
+
+        fn is_closed(&mut self, _: usize, _: u64) -> io::Result<bool> {
+            Ok(true)
+        }
     }
     for lie in [0, 6] {
         let error = plan(&request(5), vec![file("a", 9)], &mut Lying(lie)).unwrap_err();
         assert_eq!(error.kind(), PlanErrorKind::Unreadable);
+        let error = plan(&with_header(5), vec![file("a", 9)], &mut Lying(lie)).unwrap_err();
+        assert_eq!(error.kind(), PlanErrorKind::Unreadable);
     }
 }
 
-fn delimiters() -> impl Strategy<Value = Delimiter> {
+fn with_header(size: u64) -> PlanRequest {
+    let mut request = request(size);
+    request.split.header = Header::Repeat;
+    request
+}
+
+/// Repeated bytes, offset and length of each object.
+fn cuts(plan: &Plan) -> Vec<(u64, u64, u64)> {
+    let objects = plan.objects().iter();
+    objects
+        .map(|o| (o.header, o.range.offset, o.range.len))
+        .collect()
+}
+
+#[test]
+fn a_header_opens_every_split_and_counts_in_its_size() {
+    let text = "id\n1\n22\n3\n4444\n5";
+    let planned = plan_text(&with_header(8), &[("a", text)]).unwrap();
+    assert_eq!(
+        cuts(&planned),
+        [(0, 0, 8), (3, 8, 2), (3, 10, 5), (3, 15, 1)]
+    );
+    let lens: Vec<_> = planned.objects().iter().map(PlannedObject::len).collect();
+    assert_eq!(lens, [8, 5, 8, 4]);
+    assert_eq!(planned.bytes_total(), 25);
+    // What isn't cut repeats nothing, and isn't read.
+    let whole = vec![file("a", 18), file("b", 0)];
+    let planned = plan(&with_header(18), whole, &mut Unasked).unwrap();
+    assert_eq!(cuts(&planned), [(0, 0, 18), (0, 0, 0)]);
+    // A last record that fits exactly, and one byte that doesn't.
+    let exact = plan_text(&with_header(8), &[("a", "id\n1234\n6789\n")]).unwrap();
+    assert_eq!(cuts(&exact), [(0, 0, 8), (3, 8, 5)]);
+    let error = plan_text(&with_header(7), &[("a", "id\n1234\n6789\n")]).unwrap_err();
+    assert_eq!(error.kind(), PlanErrorKind::RecordTooLong);
+}
+
+#[test]
+fn a_header_that_leaves_no_room_is_refused() {
+    for (text, size, most) in [
+        ("header\n1\n2\n", 7, 100),
+        ("header\n1\n2\n", 8, 6),
+        ("header without an end", 8, 100),
+    ] {
+        let mut request = with_header(size);
+        request.split.max_record_size = most;
+        let error = plan_text(&request, &[("a", text)]).unwrap_err();
+        assert_eq!(error.kind(), PlanErrorKind::RecordTooLong);
+        let limit = size.min(most);
+        let words = format!("does not end in the file's first {limit} bytes or leaves no room");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+}
+
+#[test]
+fn a_quoted_newline_is_no_place_to_cut() {
+    let mut csv = request(12);
+    csv.split.records = RecordFormat::Csv;
+    let text = "1,\"x\ny\"\n2,\"\n\"\n3,z";
+    let planned = plan_text(&csv, &[("a", text)]).unwrap();
+    assert_eq!(cuts(&planned), [(0, 0, 8), (0, 8, 9)]);
+    csv.split.header = Header::Repeat;
+    csv.split.size = SplitSize::new(14).unwrap();
+    let planned = plan_text(&csv, &[("a", text)]).unwrap();
+    assert_eq!(cuts(&planned), [(0, 0, 14), (8, 14, 3)]);
+    // One quote too many: cuts behind it would be anywhere.
+    let error = plan_text(&csv, &[("a", "1,\"x\"\n2\n5\" wide\n")]).unwrap_err();
+    assert_eq!(error.kind(), PlanErrorKind::NotCsv);
+    assert!(
+        error.to_string().contains("odd number of quotes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_path_is_the_folders_below_the_sources_own() {
+    let mut request = request(2);
+    request.key = KeyTemplate::parse("{path}{stem}{split}{ext}").unwrap();
+    let texts = [("in/a.csv", "1"), ("in/x/y/b.csv", "1\n2\n"), ("out/c", "")];
+    let planned = plan_text(&request, &texts).unwrap();
+    let keys: Vec<_> = shape(&planned).into_iter().map(|(key, _)| key).collect();
+    assert_eq!(
+        keys,
+        [
+            "audience/a.csv",
+            "audience/x/y/b-001.csv",
+            "audience/x/y/b-002.csv",
+            "audience/out/c"
+        ]
+    );
+}
+
+/// The AAM's names: the split's number right behind 13 digits of milliseconds.
+#[test]
+fn keys_can_be_those_of_audience_manager() {
+    let mut request = request(2);
+    request.key =
+        KeyTemplate::parse("S3_1234_20914_XYZCustomer_full_{timestamp}{split}.sync").unwrap();
+    request.separator = String::new();
+    request.logical_time = "2017-02-03T16:54:04Z".parse().unwrap();
+    let split = plan_text(&request, &[("a", "1\n2\n")]).unwrap();
+    assert_eq!(
+        split.objects()[0].key.without(&request.prefix),
+        "S3_1234_20914_XYZCustomer_full_1486140844000001.sync"
+    );
+    let whole = plan_text(&request, &[("a", "1\n")]).unwrap();
+    assert_eq!(
+        whole.objects()[0].key.without(&request.prefix),
+        "S3_1234_20914_XYZCustomer_full_1486140844000.sync"
+    );
+}
+
+fn formats() -> impl Strategy<Value = RecordFormat> {
     prop_oneof![
-        Just(Delimiter::NEWLINE),
-        Just(Delimiter::Byte(b'\r')),
-        Just(Delimiter::Crlf),
+        Just(RecordFormat::Lines(Delimiter::NEWLINE)),
+        Just(RecordFormat::Lines(Delimiter::Byte(b'\r'))),
+        Just(RecordFormat::Lines(Delimiter::Crlf)),
+        Just(RecordFormat::Csv),
     ]
 }
 
@@ -377,49 +539,88 @@ fn the_compression_is_part_of_the_plan() {
     assert_eq!(none.hash(), gzip.compressed(Compression::None).hash());
 }
 
+fn headers() -> impl Strategy<Value = Header> {
+    prop_oneof![Just(Header::None), Just(Header::Repeat)]
+}
+
+/// Whether that error is right about that file.
+fn is_justified(request: &PlanRequest, error: &PlanError, content: &[u8]) -> bool {
+    let split = &request.split;
+    let ends = |end: u64| ends_record(&content[..end as usize], split.records);
+    let size = split.size.bytes();
+    match *error {
+        PlanError::RecordTooLong { offset, limit, .. } => {
+            let len = content.len() as u64;
+            split.boundary == Boundary::Record
+                && limit <= split.max_record_size.min(size)
+                && offset < len
+                && !(offset - limit + 1..=offset).any(ends)
+        }
+        PlanError::HeaderTooLong { limit, .. } => {
+            split.header == Header::Repeat
+                && limit == split.max_record_size.min(size)
+                && !(1..=limit.min(size - 1)).any(ends)
+        }
+        PlanError::QuoteUnclosed { .. } => split.records == RecordFormat::Csv && in_quotes(content),
+        _ => false,
+    }
+}
+
 proptest! {
     #[test]
     fn objects_cover_their_files(
-        contents in prop::collection::vec("[ab\r\n]{0,60}", 0..4),
+        contents in prop::collection::vec("[ab\r\n\"]{0,60}", 0..4),
         size in 1..20_u64,
         max_record_size in 1..30_u64,
         record in any::<bool>(),
-        delimiter in delimiters(),
+        records in formats(),
+        header in headers(),
     ) {
         let mut request = request(size);
         request.split.max_record_size = max_record_size;
-        request.split.delimiter = delimiter;
-        if !record {
+        request.split.records = records;
+        if record {
+            request.split.header = header;
+        } else {
             request.split.boundary = Boundary::Byte;
         }
         let texts: Vec<_> = ["a.x", "b", "c", "d"].into_iter().zip(contents.iter().map(String::as_str)).collect();
         let planned = match plan_text(&request, &texts) {
             Ok(planned) => planned,
-            Err(PlanError::RecordTooLong { path, offset, limit }) => {
-                prop_assert!(record);
-                prop_assert_eq!(limit, max_record_size.min(size));
-                let content = texts.iter().find(|(p, _)| *p == path).unwrap().1.as_bytes();
-                prop_assert!((offset as usize) < content.len());
-                for end in offset - limit + 1..=offset {
-                    prop_assert!(!ends_record(&content[..end as usize], delimiter));
-                }
+            Err(error) => {
+                let (PlanError::RecordTooLong { path, .. }
+                | PlanError::HeaderTooLong { path, .. }
+                | PlanError::QuoteUnclosed { path }) = &error
+                else {
+                    return Err(TestCaseError::fail(error.to_string()));
+                };
+                let content = texts.iter().find(|(p, _)| p == path).unwrap().1.as_bytes();
+                prop_assert!(is_justified(&request, &error, content), "{error}");
                 return Ok(());
             }
-            Err(error) => return Err(TestCaseError::fail(error.to_string())),
         };
         prop_assert!(planned.objects().iter().map(|o| &o.key).is_sorted());
         let keys: HashSet<_> = planned.objects().iter().map(|o| &o.key).collect();
         prop_assert_eq!(keys.len(), planned.objects().len());
         for (source, (_, content)) in texts.iter().enumerate() {
-            let objects = planned.objects().iter().filter(|o| o.source == source);
+            let content = content.as_bytes();
+            let ends = |end: u64| ends_record(&content[..end as usize], records);
             let mut end = 0;
-            for object in objects {
+            for object in planned.objects().iter().filter(|o| o.source == source) {
                 prop_assert_eq!(object.range.offset, end);
-                prop_assert!(object.range.len <= size);
-                if record && end > 0 {
-                    prop_assert!(ends_record(&content.as_bytes()[..end as usize], delimiter));
+                prop_assert!(object.len() <= size);
+                let repeated = end > 0 && record && header == Header::Repeat;
+                prop_assert_eq!(object.header > 0, repeated);
+                if repeated {
+                    prop_assert!((1..=end).find(|end| ends(*end)) == Some(object.header));
                 }
                 end = object.range.end();
+                if record && end < content.len() as u64 {
+                    prop_assert!(ends(end));
+                    let next = (end + 1..=content.len() as u64).find(|end| ends(*end));
+                    let with_next = next.unwrap_or(content.len() as u64) - object.range.offset;
+                    prop_assert!(object.header + with_next > size, "one more would have fitted");
+                }
             }
             prop_assert_eq!(end, content.len() as u64);
         }

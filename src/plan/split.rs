@@ -1,105 +1,65 @@
 //! Where a file is cut: behind the last record that still fits, or at the very byte.
 
 use std::io;
-use std::str::FromStr;
 
 use super::Boundaries;
 use super::limits::{MAX_OBJECTS, SplitSize};
 use super::object::ByteRange;
+use super::record::{Header, RecordFormat};
 
 /// Where a cut may fall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Boundary {
-    /// Behind a record's delimiter only: no record is ever cut.
+    /// Behind a record only: none is ever cut.
     #[default]
     Record,
     /// At any byte: every object but the last has exactly the split size.
     Byte,
 }
 
-/// What ends a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Delimiter {
-    /// One byte.
-    Byte(u8),
-    /// A carriage return and a newline.
-    Crlf,
-}
-
-impl Delimiter {
-    /// `\n`: what applies when a delivery names none.
-    pub const NEWLINE: Self = Self::Byte(b'\n');
-
-    /// The delimiter's last byte, the one that a search looks for.
-    #[must_use]
-    pub const fn last_byte(self) -> u8 {
-        match self {
-            Self::Byte(byte) => byte,
-            Self::Crlf => b'\n',
-        }
-    }
-}
-
-impl Default for Delimiter {
-    fn default() -> Self {
-        Self::NEWLINE
-    }
-}
-
-/// A text that is neither one byte nor CRLF.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the delimiter {0:?} is neither one byte nor \"\\r\\n\"")]
-pub struct DelimiterInvalid(String);
-
-impl FromStr for Delimiter {
-    type Err = DelimiterInvalid;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.as_bytes() {
-            b"\r\n" => Ok(Self::Crlf),
-            [byte] => Ok(Self::Byte(*byte)),
-            _ => Err(DelimiterInvalid(text.chars().take(16).collect())),
-        }
-    }
-}
-
 /// How the files of one delivery are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitSpec {
-    /// No object is larger.
+    /// No object is larger, header included.
     pub size: SplitSize,
     /// Where a cut may fall.
     pub boundary: Boundary,
-    /// What ends a record. The [`Boundaries`] of the same plan must look for the same.
-    pub delimiter: Delimiter,
+    /// What a record is. The [`Boundaries`] of the same plan must look for the same.
+    pub records: RecordFormat,
+    /// Whether the first record opens every split. Only where [`Boundary::Record`] keeps records whole.
+    pub header: Header,
     /// How far back from a cut a record's end is looked for, in bytes; what is over `size` counts as
     /// `size`.
     pub max_record_size: u64,
+}
+
+/// What one object is made of: the file's first `header` bytes, and then `range` of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) header: u64,
+    pub(super) range: ByteRange,
 }
 
 impl SplitSpec {
     /// Bytes that are looked back when a delivery names no other number: 64 MiB.
     pub const DEFAULT_MAX_RECORD_SIZE: u64 = 64 << 20;
 
-    /// Objects of at most `size`, cut behind newlines, with the default look-back.
+    /// Objects of at most `size`, cut behind newlines, with the default look-back and no header.
     #[must_use]
     pub const fn new(size: SplitSize) -> Self {
         Self {
             size,
             boundary: Boundary::Record,
-            delimiter: Delimiter::NEWLINE,
+            records: RecordFormat::Lines(super::Delimiter::NEWLINE),
+            header: Header::None,
             max_record_size: Self::DEFAULT_MAX_RECORD_SIZE,
         }
     }
 
-    /// How far back from a cut a record's end is looked for: never over the size, so that every
+    /// How far a record's end is looked for: never over the bytes that an object has room for, so that every
     /// search stays in front of the cut before.
-    const fn look_back(&self) -> u64 {
-        if self.max_record_size < self.size.bytes() {
-            self.max_record_size
-        } else {
-            self.size.bytes()
-        }
+    fn look_back(&self, room: u64) -> u64 {
+        self.max_record_size.min(room)
     }
 
     /// The fewest objects that a file of `len` bytes can become.
@@ -109,50 +69,88 @@ impl SplitSpec {
     }
 
     /// Cuts file number `source` of `len` bytes. Stops as soon as it is sure that there would be more
-    /// than `room` pieces.
+    /// than `most` pieces.
     pub(super) fn cut(
         &self,
         source: usize,
         len: u64,
-        room: usize,
+        most: usize,
         boundaries: &mut dyn Boundaries,
-    ) -> Result<Vec<ByteRange>, CutError> {
-        let size = self.size.bytes();
-        let mut pieces = Vec::new();
-        let mut offset = 0;
-        while len - offset > size {
-            let ahead = usize::try_from(self.fewest(len - offset)).unwrap_or(usize::MAX);
-            if pieces.len().saturating_add(ahead) > room {
-                return Err(CutError::TooMany);
-            }
-            let target = offset + size;
-            let end = match self.boundary {
-                Boundary::Byte => target,
-                Boundary::Record => self.record_end(source, target, boundaries)?,
-            };
-            pieces.push(ByteRange {
-                offset,
-                len: end - offset,
-            });
-            offset = end;
-        }
-        if pieces.len() >= room {
+    ) -> Result<Vec<Piece>, CutError> {
+        let is_over = |pieces: u64| usize::try_from(pieces).map_or(true, |pieces| pieces > most);
+        if is_over(self.fewest(len)) {
             return Err(CutError::TooMany);
         }
-        pieces.push(ByteRange {
+        let size = self.size.bytes();
+        let repeated = if len > size {
+            self.header_len(source, boundaries)?
+        } else {
+            0
+        };
+        let mut pieces: Vec<Piece> = Vec::new();
+        // The first piece begins with the header anyway.
+        let (mut offset, mut header) = (0, 0);
+        while len - offset > size - header {
+            let room = size - header;
+            if is_over(pieces.len() as u64 + (len - offset).div_ceil(room)) {
+                return Err(CutError::TooMany);
+            }
+            let target = offset + room;
+            let end = match self.boundary {
+                Boundary::Byte => target,
+                Boundary::Record => self.record_end(source, target, room, boundaries)?,
+            };
+            let range = ByteRange {
+                offset,
+                len: end - offset,
+            };
+            pieces.push(Piece { header, range });
+            (offset, header) = (end, repeated);
+        }
+        if !pieces.is_empty() && self.boundary == Boundary::Record {
+            let closed = boundaries.is_closed(source, len);
+            if !closed.map_err(CutError::Unreadable)? {
+                return Err(CutError::QuoteUnclosed);
+            }
+        }
+        let range = ByteRange {
             offset,
             len: len - offset,
-        });
+        };
+        pieces.push(Piece { header, range });
         Ok(pieces)
+    }
+
+    /// Bytes of the record that opens every split; 0 where none does.
+    fn header_len(&self, source: usize, boundaries: &mut dyn Boundaries) -> Result<u64, CutError> {
+        if self.header == Header::None || self.boundary == Boundary::Byte {
+            return Ok(0);
+        }
+        let size = self.size.bytes();
+        let limit = self.look_back(size);
+        let window = ByteRange {
+            offset: 0,
+            len: limit,
+        };
+        let end = boundaries
+            .first_record_end(source, window.len)
+            .map_err(CutError::Unreadable)?;
+        match end {
+            Some(end) if end == 0 || end > limit => Err(outside(end, window)),
+            // A record needs a byte at least.
+            Some(end) if end < size => Ok(end),
+            _ => Err(CutError::HeaderTooLong { limit }),
+        }
     }
 
     fn record_end(
         &self,
         source: usize,
         target: u64,
+        room: u64,
         boundaries: &mut dyn Boundaries,
     ) -> Result<u64, CutError> {
-        let limit = self.look_back();
+        let limit = self.look_back(room);
         let window = ByteRange {
             offset: target - limit,
             len: limit,
@@ -165,12 +163,18 @@ impl SplitSpec {
                 limit,
             })?;
         if end <= window.offset || end > target {
-            return Err(CutError::Unreadable(io::Error::other(format!(
-                "a record's end was reported at {end}, outside the {limit} bytes before {target}"
-            ))));
+            return Err(outside(end, window));
         }
         Ok(end)
     }
+}
+
+fn outside(end: u64, window: ByteRange) -> CutError {
+    CutError::Unreadable(io::Error::other(format!(
+        "a record's end was reported at {end}, outside of bytes {}..{}",
+        window.offset,
+        window.end()
+    )))
 }
 
 /// Why a file can't be cut; the planner adds the file's name.
@@ -178,6 +182,10 @@ impl SplitSpec {
 pub(super) enum CutError {
     /// No record ends in the `limit` bytes before `offset`.
     RecordTooLong { offset: u64, limit: u64 },
+    /// The first record, which is to open every split, doesn't end in the first `limit` bytes, or leaves no room.
+    HeaderTooLong { limit: u64 },
+    /// A quote is opened and never closed, so that no cut behind it can be trusted.
+    QuoteUnclosed,
     /// More than [`MAX_OBJECTS`] objects.
     TooMany,
     /// The content could not be read.
@@ -185,22 +193,3 @@ pub(super) enum CutError {
 }
 
 const _: () = assert!(MAX_OBJECTS <= u32::MAX as usize, "sequence numbers are u32");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_delimiter_is_one_byte_or_crlf() {
-        assert_eq!("\n".parse(), Ok(Delimiter::NEWLINE));
-        assert_eq!("|".parse(), Ok(Delimiter::Byte(b'|')));
-        assert_eq!("\u{1}".parse(), Ok(Delimiter::Byte(1)));
-        assert_eq!("\r\n".parse(), Ok(Delimiter::Crlf));
-        for wrong in ["", "ab", "\n\r", "é", "\r\n\n"] {
-            let refused = wrong.parse::<Delimiter>();
-            assert!(refused.is_err(), "{wrong:?}");
-        }
-        let message = DelimiterInvalid("\u{1b}[x".into()).to_string();
-        assert!(message.contains("\\u{1b}"), "{message}");
-    }
-}

@@ -17,6 +17,7 @@ enum Macro {
     Split,
     Ext,
     Name,
+    Path,
     Date,
     Timestamp,
     Delivery,
@@ -34,11 +35,12 @@ const COMMON: [(&str, Macro); 5] = [
 ];
 
 /// The macros that speak of one file or one split of it.
-const OF_FILE: [(&str, Macro); 4] = [
+const OF_FILE: [(&str, Macro); 5] = [
     ("stem", Macro::Stem),
     ("split", Macro::Split),
     ("ext", Macro::Ext),
     ("name", Macro::Name),
+    ("path", Macro::Path),
 ];
 
 /// Why a template is refused.
@@ -98,7 +100,7 @@ impl Scope {
     const fn allowed(self) -> &'static str {
         match self {
             Self::File => {
-                "{stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination}"
+                "{stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination}"
             }
             Self::Delivery => "{date} {timestamp} {delivery} {namespace} {destination}",
         }
@@ -161,6 +163,8 @@ pub(super) struct Common<'a> {
 
 /// The file that a key is rendered for.
 pub(super) struct OfFile<'a> {
+    /// The folders in front of its name, below the source's own: empty, or ends in `/`.
+    pub(super) folders: &'a str,
     /// Its name, without folders.
     pub(super) name: &'a str,
     /// Separator and number; empty for a file that isn't split.
@@ -199,6 +203,7 @@ fn render(
             Piece::Macro(Macro::Split) => key.push_str(file.split),
             Piece::Macro(Macro::Ext) => key.push_str(ext),
             Piece::Macro(Macro::Name) => key.push_str(file.name),
+            Piece::Macro(Macro::Path) => key.push_str(file.folders),
             Piece::Macro(Macro::Delivery) => key.push_str(&common.names.delivery),
             Piece::Macro(Macro::Namespace) => key.push_str(&common.names.namespace),
             Piece::Macro(Macro::Destination) => key.push_str(&common.names.destination),
@@ -262,6 +267,7 @@ impl ReceiptTemplate {
     pub(super) fn render(&self, common: &Common<'_>) -> Result<String, TimestampInvalid> {
         // No macro of a receipt reads these.
         let no_file = OfFile {
+            folders: "",
             name: "",
             split: "",
         };
@@ -288,7 +294,12 @@ mod tests {
             logical_time: time.parse().unwrap(),
         };
         let template = KeyTemplate::parse(template).unwrap();
-        template.render(&common, &OfFile { name, split }).unwrap()
+        let file = OfFile {
+            folders: "x/y/",
+            name,
+            split,
+        };
+        template.render(&common, &file).unwrap()
     }
 
     #[test]
@@ -297,6 +308,7 @@ mod tests {
         for (template, expected) in [
             ("{stem}{split}{ext}", "a.b-001.csv"),
             ("{name}", "a.b.csv"),
+            ("{path}{stem}{split}{ext}", "x/y/a.b-001.csv"),
             ("{date}/{timestamp}", "2026-11-24/1795478400000"),
             (
                 "{namespace}/{destination}/{delivery}",
@@ -364,7 +376,7 @@ mod tests {
         ] {
             assert_eq!(KeyTemplate::parse(template), Err(expected), "{template:?}");
         }
-        for unknown in ["{Stem}", "{}", "{ stem}", "{path}"] {
+        for unknown in ["{Stem}", "{}", "{ stem}", "{folder}"] {
             let refused = KeyTemplate::parse(unknown);
             assert!(
                 matches!(refused, Err(TemplateInvalid::UnknownMacro { .. })),
@@ -379,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_receipt_has_no_macro_of_a_file() {
-        for of_file in ["{stem}", "{split}", "{ext}", "{name}"] {
+        for of_file in ["{stem}", "{split}", "{ext}", "{name}", "{path}"] {
             let refused = ReceiptTemplate::parse(of_file).unwrap_err().to_string();
             assert!(refused.contains("{delivery}"), "{refused}");
             assert!(KeyTemplate::parse(of_file).is_ok());

@@ -12,6 +12,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, ResourceExt as _};
 
+use crate::health::Health;
+
 /// How long a Lease that isn't renewed holds; client-go's default.
 const DURATION: Duration = Duration::from_secs(15);
 
@@ -54,6 +56,7 @@ pub enum LeaseError {
 pub struct Lease {
     api: Api<LeaseObject>,
     settings: LeaseSettings,
+    health: Health,
     /// The last version seen, and when it was first seen by our own clock.
     observed: Option<(String, Instant)>,
     held: Option<LeaseObject>,
@@ -64,18 +67,20 @@ pub struct Lease {
 impl Lease {
     /// A Lease that nobody asked for yet.
     #[must_use]
-    pub fn new(client: Client, settings: LeaseSettings) -> Self {
+    pub fn new(client: Client, settings: LeaseSettings, health: Health) -> Self {
         Self {
             api: Api::namespaced(client, &settings.namespace),
             settings,
+            health,
             observed: None,
             held: None,
             renewed: Instant::now(),
         }
     }
 
-    /// Waits until the Lease is ours.
+    /// Waits until the Lease is ours. Why it can't be reached is said when that begins, and when it changes.
     pub async fn acquire(&mut self) {
+        let mut told_before = None;
         loop {
             // The Lease counts from before it was asked for: others may see it from then on.
             let asked = Instant::now();
@@ -84,16 +89,26 @@ impl Lease {
                     self.renewed = asked;
                     return tracing::info!(holder = self.settings.holder, "holding the Lease");
                 }
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => tracing::warn!(
-                    namespace = self.settings.namespace,
-                    error = told(&error),
-                    "the Lease can't be reached; does its namespace exist, and may the operator get, create and update it?"
-                ),
-                Err(_) => tracing::warn!("the Lease can't be reached: no answer"),
+                Ok(Ok(false)) => {
+                    self.health.lease_seen();
+                    told_before = None;
+                }
+                Ok(Err(error)) => self.complain(told(&error), &mut told_before),
+                Err(_) => self.complain("no answer".to_owned(), &mut told_before),
             }
             // Jitter, so that those who wait don't come together.
             tokio::time::sleep(LOOK.mul_f64(1.0 - 0.2 * fastrand::f64())).await;
+        }
+    }
+
+    fn complain(&self, why: String, told_before: &mut Option<String>) {
+        if told_before.as_ref() != Some(&why) {
+            tracing::warn!(
+                lease_namespace = self.settings.namespace,
+                error = why,
+                "the Lease can't be reached; does its namespace exist, and may the operator get, create and update it?"
+            );
+            *told_before = Some(why);
         }
     }
 

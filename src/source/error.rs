@@ -114,6 +114,14 @@ pub enum SourceError {
         /// When the last of them is old enough, unless it is written again: the same at each look.
         ready_at: Timestamp,
     },
+    /// The marker that says that the source is complete isn't there. Reason `WaitingForSource`.
+    #[error(
+        "the marker {path:?} (waitFor) is not there yet; the producer writes it once all files are complete"
+    )]
+    MarkerMissing {
+        /// Where it is looked for, relative to the namespace's folder.
+        path: String,
+    },
     /// A file that is no longer what was scanned. Reason `SourceChanged`.
     #[error(
         "{path:?} changed since it was planned: {}; a new delivery must be made of the file as it is now",
@@ -194,7 +202,9 @@ impl SourceError {
             }
             Self::NotFound { .. } => SourceErrorKind::NotFound,
             Self::Empty { .. } => SourceErrorKind::Empty,
-            Self::WaitingForSource { .. } => SourceErrorKind::WaitingForSource,
+            Self::WaitingForSource { .. } | Self::MarkerMissing { .. } => {
+                SourceErrorKind::WaitingForSource
+            }
             Self::Changed { .. } => SourceErrorKind::Changed,
             Self::Unreadable { .. } | Self::NotAFile { .. } | Self::NameNotUtf8 { .. } => {
                 SourceErrorKind::Unreadable

@@ -36,6 +36,9 @@ pub enum PatternInvalid {
          as in a/**/*.csv"
     )]
     PartOfSegment(String),
+    /// A wildcard in the path of a marker.
+    #[error("the path {0:?} holds \"*\" or \"?\"; a marker is one file")]
+    NotOneFile(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +118,18 @@ impl PathPattern {
     pub fn is_literal(&self) -> bool {
         let mut segments = self.segments.iter();
         segments.all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
+    /// The folder that every match is in or below: the segments without a wildcard, but for the last of all. Empty
+    /// for the namespace's own folder, else it ends in `/`.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        let folders = &self.segments[..self.segments.len() - 1];
+        let literal = folders.iter().map_while(|segment| match segment {
+            Segment::Literal(name) => Some(name.len() + 1),
+            Segment::Folders | Segment::Wildcard(_) => None,
+        });
+        &self.text[..literal.sum()]
     }
 
     /// Whether the file `path` (relative, `/` between segments) matches.

@@ -3,15 +3,21 @@
 //! Every call blocks, for as long as the volume likes: a caller gives them threads of their own.
 
 mod age;
+mod boundaries;
 mod error;
 mod glob;
+mod marker;
+mod quotes;
 mod records;
+mod search;
 mod volume;
 mod walk;
 
 pub use age::require_min_age;
+pub use boundaries::{Files, RandomRead, RecordBoundaries, ScannedFiles, VolumeBoundaries};
 pub use error::{Attempt, NotAFile, SourceError, SourceErrorKind};
 pub use glob::{PathPattern, PatternInvalid};
-pub use records::{RecordCounter, RecordCounts, VolumeBoundaries};
+pub use marker::Marker;
+pub use records::{RecordCounter, RecordCounts};
 pub use volume::{OpenFile, VolumeRoot};
 pub use walk::MAX_ENTRIES;

@@ -50,7 +50,7 @@ impl From<OverBudget> for ReadFault {
     }
 }
 
-/// A range of the file that was read and hashed once, or what a range of it was compressed to.
+/// A range of the object that was read and hashed once, or what a range of it was compressed to.
 pub(super) struct Piece {
     /// Of the file; of compressed bytes only the length counts.
     range: ByteRange,
@@ -75,7 +75,7 @@ enum Memory {
 }
 
 impl Piece {
-    /// Reads and hashes `range` of the file as the object's next bytes.
+    /// Reads and hashes `range` of the object, its next bytes.
     pub(super) async fn hash(
         context: &Context,
         reader: &Reader,

@@ -3,7 +3,7 @@
 use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
 
-use crate::plan::{Crc64, Delimiter, Md5Digest, ObjectDigest};
+use crate::plan::{Crc64, Md5Digest, ObjectDigest, RecordFormat};
 use crate::source::RecordCounter;
 use crate::store::{Dialect, PartChecksum, crc32c};
 
@@ -112,7 +112,7 @@ pub(super) struct Counted {
 }
 
 impl InOrder {
-    pub(super) fn new(md5: Md5Wanted, delimiter: Delimiter, dialect: Dialect) -> Self {
+    pub(super) fn new(md5: Md5Wanted, records: RecordFormat, dialect: Dialect) -> Self {
         let md5 = (md5 == Md5Wanted::Yes).then(Md5::new);
         let part = match dialect {
             Dialect::Crc64Nvme => OfPart::Nothing,
@@ -122,7 +122,7 @@ impl InOrder {
         };
         Self {
             md5,
-            records: RecordCounter::new(delimiter),
+            records: RecordCounter::new(records),
             part,
         }
     }
@@ -225,7 +225,7 @@ mod tests {
         md5: Md5Wanted,
         parts: &[&[u8]],
     ) -> Vec<Option<PartChecksum>> {
-        let mut in_order = InOrder::new(md5, Delimiter::NEWLINE, dialect);
+        let mut in_order = InOrder::new(md5, RecordFormat::default(), dialect);
         let ends = parts.iter().map(|part| {
             part.chunks(2).for_each(|block| in_order.push(block));
             in_order.end_part()
@@ -259,7 +259,8 @@ mod tests {
     #[test]
     fn counts_what_an_independent_count_finds() {
         let text = b"one\ntwo\r\n\nlast".repeat(50_000);
-        let mut in_order = InOrder::new(Md5Wanted::Yes, Delimiter::NEWLINE, Dialect::Crc64Nvme);
+        let mut in_order =
+            InOrder::new(Md5Wanted::Yes, RecordFormat::default(), Dialect::Crc64Nvme);
         let mut whole = Combined::new();
         for block in text.chunks(70_001) {
             let mut crc = Crc::new();
@@ -277,7 +278,8 @@ mod tests {
             in_order_end(Dialect::Crc64Nvme, Md5Wanted::Yes, &[b"a"]),
             [None]
         );
-        let without = InOrder::new(Md5Wanted::No, Delimiter::NEWLINE, Dialect::Crc64Nvme).finish();
+        let without =
+            InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme).finish();
         assert_eq!(
             without,
             Counted {

@@ -17,8 +17,9 @@ use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
 use super::share::Turns;
 use super::source::SourceFault;
+use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{ByteRange, Compression, Delimiter, ObjectKey};
+use crate::plan::{Compression, ObjectKey, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -98,7 +99,7 @@ pub(super) struct Context {
     pub(super) learned: Learned,
     pub(super) token: DeliveryToken,
     pub(super) uid: String,
-    pub(super) delimiter: Delimiter,
+    pub(super) records: RecordFormat,
     /// Cancelled when the delivery is to pause, or when one of its objects can't be delivered.
     pub(super) stop: CancellationToken,
 }
@@ -107,11 +108,10 @@ pub(super) struct Context {
 pub(super) struct Outgoing {
     pub(super) slot: Slot,
     pub(super) key: ObjectKey,
-    /// Its first byte's place in its file.
-    pub(super) offset: u64,
     /// Its length in bytes, before compression.
     pub(super) len: u64,
     pub(super) compression: Compression,
+    /// Opens exactly its bytes, from 0 to `len`.
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
     pub(super) content_type: &'static str,
@@ -195,6 +195,7 @@ impl Context {
     ) -> Result<(), TransferError> {
         let failure = Failure {
             class: error.class,
+            reason: reason_of(error.class),
             text: format!("{key}: {error}"),
         };
         self.attempts.failed(seen, failure, stop).await
@@ -216,6 +217,7 @@ impl Context {
                 let text = format!("{key}: reading its source: {text}");
                 let failure = Failure {
                     class: ErrorClass::Transient,
+                    reason: RetryReason::Source,
                     text,
                 };
                 self.attempts.failed(seen, failure, stop).await
@@ -250,14 +252,20 @@ impl Context {
         dialect: Dialect,
         stop: &CancellationToken,
     ) -> Result<Result<Reader, SourceFault>, TransferError> {
-        let range = ByteRange {
-            offset: outgoing.offset,
-            len: outgoing.len,
-        };
-        let in_order = InOrder::new(outgoing.md5, self.delimiter, dialect);
+        let in_order = InOrder::new(outgoing.md5, self.records, dialect);
         let open = Arc::clone(&outgoing.open);
-        let open = Reader::open(open, in_order, outgoing.compression, range);
+        let open = Reader::open(open, in_order, outgoing.compression, outgoing.len);
         unless_stopped(stop, open).await
+    }
+}
+
+/// What a call is repeated for. A refusal that is repeated blames bytes that were damaged on their way.
+const fn reason_of(class: ErrorClass) -> RetryReason {
+    match class {
+        ErrorClass::Terminal => RetryReason::Damaged,
+        ErrorClass::Transient => RetryReason::Unavailable,
+        ErrorClass::Throttled => RetryReason::Throttled,
+        ErrorClass::Ambiguous => RetryReason::Unanswered,
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
 use super::checksum::{Md5Wanted, crc64};
+use super::content::Content;
 use super::context::{Context, Outgoing, Resources, unless_stopped};
 use super::error::TransferError;
 use super::learned::Learned;
@@ -21,7 +22,7 @@ use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
-use crate::plan::{Compression, Delimiter, ObjectDigest, PartLayout, Plan, PlannedObject};
+use crate::plan::{Compression, ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
 use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
@@ -42,8 +43,8 @@ pub struct Job {
     pub part_size: u64,
     /// Whether the receipt names MD5s.
     pub md5: Md5Wanted,
-    /// What ends a record.
-    pub delimiter: Delimiter,
+    /// What a record is.
+    pub records: RecordFormat,
     /// Whether we may look at what we delivered.
     pub read_back: ReadBack,
     /// What to do with an object that is there already.
@@ -124,7 +125,7 @@ pub async fn run(
         learned: Learned::default(),
         token: job.facts.token.clone(),
         uid: job.facts.uid.clone(),
-        delimiter: job.delimiter,
+        records: job.records,
         stop: stop.child_token(),
     });
     let run = Run {
@@ -218,7 +219,7 @@ impl Run {
     ) -> Result<(u32, Landed), TransferError> {
         let object = &self.job.plan.objects()[place];
         let half = self.places() / 2;
-        let parts = PartLayout::new(object.range.len, self.job.part_size).count();
+        let parts = PartLayout::new(object.len(), self.job.part_size).count();
         let weight = u32::try_from(parts).unwrap_or(half).min(half);
         let _turn = unless_stopped(&self.context.stop, turns.acquire_many(weight)).await?;
         // The others stop at their next part: one object short, there is no receipt.
@@ -236,13 +237,13 @@ impl Run {
         let slot = Slot::Object(object.sequence);
         let compression = self.job.plan.compression();
         let (source, index) = (Arc::clone(&self.source), object.source);
+        let content = Content::of(object);
         let outgoing = Arc::new(Outgoing {
             slot,
             key: object.key.clone(),
-            offset: object.range.offset,
-            len: object.range.len,
+            len: object.len(),
             compression,
-            open: Arc::new(move || source.open(index)),
+            open: Arc::new(move || Ok(content.read_from(source.open(index)?))),
             md5: self.job.md5,
             content_type: compression.content_type(),
         });
@@ -270,7 +271,6 @@ impl Run {
         let outgoing = Arc::new(Outgoing {
             slot: Slot::Receipt,
             key: self.job.plan.receipt().clone(),
-            offset: 0,
             len: receipt.len() as u64,
             compression: Compression::None,
             open: Arc::new(move || {

@@ -8,10 +8,10 @@
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
-//! | `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `encode`, `share` | compression, and the memory that it takes |
 //! | `limits` | how many parts a destination bears |
-//! | `ledger`, `retry`, `progress`, `error`, `learned` | what is kept, counted, shown, told and found out |
+//! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
@@ -19,6 +19,7 @@ mod adopt;
 mod body;
 mod checksum;
 mod complete;
+mod content;
 mod context;
 mod encode;
 mod engine;
@@ -39,6 +40,7 @@ mod receipt;
 mod retry;
 mod share;
 mod source;
+mod tally;
 mod token;
 
 #[cfg(test)]
@@ -61,4 +63,5 @@ pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::ReceiptFacts;
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
+pub use tally::{RetryReason, Tally};
 pub use token::{DeliveryToken, TokenParts};

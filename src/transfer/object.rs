@@ -13,6 +13,7 @@ use super::ledger::ObjectState;
 use super::pieces::layout;
 use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
+use super::tally::RetryReason;
 use crate::plan::{ObjectDigest, PartLayout};
 use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
 
@@ -136,7 +137,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.landed(outgoing.len);
+            task.meter.was_there(outgoing.len);
             return Ok(Landed {
                 digest,
                 version_id,
@@ -283,6 +284,7 @@ impl Task<'_> {
         self.meter.restart();
         let failure = Failure {
             class: ErrorClass::Transient,
+            reason: RetryReason::Restarted,
             text,
         };
         self.context

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
 use super::context::{BodySlot, Context, Outgoing, unless_stopped};
@@ -139,7 +140,7 @@ impl Task<'_> {
             };
             let there = held.get(&number.get());
             if there.is_some_and(|there| there.is(&piece)) {
-                self.meter.confirmed(piece.source());
+                self.meter.held(piece.source());
                 continue;
             }
             held.remove(&number.get());
@@ -152,9 +153,9 @@ impl Task<'_> {
                 upload: open.upload.clone(),
                 halt: halt.clone(),
             };
-            sending
-                .tasks
-                .spawn(async move { sender.send(number, piece, slot).await });
+            let sent = async move { sender.send(number, piece, slot).await };
+            // Its lines in the log are the delivery's, too.
+            sending.tasks.spawn(sent.in_current_span());
         }
         // What an earlier try left behind the object's end.
         let count = pieces.count();
@@ -240,7 +241,7 @@ impl Sender {
             let error = match sent {
                 Ok(part) => {
                     context.attempts.confirmed();
-                    self.meter.confirmed(piece.source());
+                    self.meter.sent(piece.source(), piece.len());
                     let held = Held {
                         etag: part.etag,
                         bytes: piece.len(),

@@ -74,11 +74,11 @@ impl<'a> Pieces<'a> {
         Ok(Some((number, piece)))
     }
 
-    /// Where the next part lies in the file.
+    /// Where the next part lies in the object.
     fn range(&self) -> ByteRange {
         let offset = (self.next - 1) * self.layout.part_size();
         ByteRange {
-            offset: self.outgoing.offset + offset,
+            offset,
             len: self.layout.part_size().min(self.outgoing.len - offset),
         }
     }

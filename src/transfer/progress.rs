@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::tally::Tally;
 use crate::plan::ObjectKey;
 
 /// Notices that are kept for whoever looks late.
@@ -101,6 +102,8 @@ pub struct Progress {
     pub notices: Notices,
     /// Why the store doesn't list parts, once it refused to.
     pub parts_not_listed: Option<String>,
+    /// What this run did so far.
+    pub tally: Tally,
 }
 
 /// Where progress goes. Clones share it.
@@ -142,9 +145,19 @@ impl ObjectMeter {
         }
     }
 
-    pub(super) fn confirmed(&self, bytes: u64) {
+    /// The store has `bytes` bytes of it from before.
+    pub(super) fn held(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
         self.update(|progress| progress.bytes_done += bytes);
+    }
+
+    /// `bytes` bytes of it were sent in one request as `sent` bytes, and confirmed.
+    pub(super) fn sent(&self, bytes: u64, sent: u64) {
+        self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+        self.update(|progress| {
+            progress.bytes_done += bytes;
+            progress.tally.sent(sent);
+        });
     }
 
     /// Nothing of the object counts any more.
@@ -153,8 +166,14 @@ impl ObjectMeter {
         self.update(|progress| progress.bytes_done -= bytes);
     }
 
-    /// All `bytes` of it count, and the object itself.
+    /// All `bytes` of it count, and the object itself: this run saw it land.
     pub(super) fn landed(&self, bytes: u64) {
+        self.was_there(bytes);
+        self.update(|progress| progress.tally.objects += 1);
+    }
+
+    /// The same for one that an earlier run saw land.
+    pub(super) fn was_there(&self, bytes: u64) {
         let before = self.confirmed.swap(bytes, Ordering::Relaxed);
         self.update(|progress| {
             progress.bytes_done = progress.bytes_done + bytes - before;

@@ -119,7 +119,11 @@ impl Task<'_> {
             .await;
         drop(leave);
         Ok(match (sent, piece.take_fault()) {
-            (Ok(done), _) => Sent::Landed(self.verified(digest.clone(), done)?),
+            (Ok(done), _) => {
+                let landed = self.verified(digest.clone(), done)?;
+                self.meter.sent(piece.source(), piece.len());
+                Sent::Landed(landed)
+            }
             (Err(_), Some(fault)) => Sent::Source(fault),
             (Err(error), None) => Sent::Refused(error),
         })

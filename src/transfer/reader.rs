@@ -86,7 +86,7 @@ impl Reader {
         open: Opener,
         in_order: InOrder,
         compression: Compression,
-        range: ByteRange,
+        len: u64,
     ) -> Result<Self, SourceFault> {
         let (commands, queue) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
@@ -94,7 +94,7 @@ impl Reader {
             .name("outbound-read".to_owned())
             .spawn(move || {
                 let begun = open().and_then(|file| {
-                    let encoding = Encoding::new(compression, range.len, threads())?;
+                    let encoding = Encoding::new(compression, len, threads())?;
                     Ok((file, encoding))
                 });
                 match begun {
@@ -105,7 +105,7 @@ impl Reader {
                             file: file.as_ref(),
                             in_order: Some(in_order),
                             encoding,
-                            rest: range,
+                            rest: ByteRange { offset: 0, len },
                         }
                         .serve(&queue);
                     }

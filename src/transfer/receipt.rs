@@ -75,6 +75,9 @@ struct File<'a> {
 #[derive(Serialize)]
 struct Origin<'a> {
     path: &'a str,
+    /// Bytes of the file's beginning that stand in front of the range, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<u64>,
     offset: u64,
     length: u64,
 }
@@ -140,10 +143,11 @@ pub(super) fn render(
                 records: digest.records,
                 crc64: digest.crc64,
                 compression,
-                uncompressed: compression.map(|_| len),
+                uncompressed: compression.map(|_| object.len()),
                 version_id: version_id.as_deref(),
                 source: Origin {
                     path,
+                    header: Some(object.header).filter(|header| *header > 0),
                     offset,
                     length: len,
                 },

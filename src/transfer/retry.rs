@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::TransferError;
 use super::limits::{Cuts, DestinationLimit};
 use super::progress::Meter;
+use super::tally::RetryReason;
 use crate::store::{ErrorClass, StoreError};
 
 /// How long the waits are.
@@ -61,6 +62,8 @@ pub(super) fn is_retryable(error: &StoreError) -> bool {
 /// A failure, as it is counted and told.
 pub(super) struct Failure {
     pub(super) class: ErrorClass,
+    /// As what the next try is counted.
+    pub(super) reason: RetryReason,
     /// What was tried and what came back.
     pub(super) text: String,
 }
@@ -148,6 +151,8 @@ impl Attempts {
                 last,
             });
         }
+        let reason = failure.reason;
+        self.meter.update(|progress| progress.tally.retried(reason));
         let wait = self.policy.wait(failure.class, failures, fastrand::f64());
         tracing::debug!(failures, ?wait, error = %failure.text, "trying again");
         tokio::select! {
@@ -182,6 +187,7 @@ mod tests {
     fn failure() -> Failure {
         Failure {
             class: ErrorClass::Transient,
+            reason: RetryReason::Unavailable,
             text: "UploadPart: 503".to_owned(),
         }
     }
@@ -233,6 +239,8 @@ mod tests {
             attempts.failed(seen, failure(), &stop).await.unwrap();
         }
         assert_eq!(progress.borrow().attempts, 1);
+        let retries = progress.borrow().tally.retries(RetryReason::Unavailable);
+        assert_eq!(retries, 8, "each is tried again");
     }
 
     #[tokio::test]

@@ -318,6 +318,7 @@ pub(super) fn plan_of(files: &[Bytes]) -> Plan {
     let objects = files.iter().enumerate().map(|(n, bytes)| PlannedObject {
         sequence: u32::try_from(n).unwrap() + 1,
         source: n,
+        header: 0,
         range: ByteRange {
             offset: 0,
             len: bytes.len() as u64,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::testkit::*;
 use super::*;
-use crate::plan::{Crc64, Delimiter, KeyPrefix, Md5Digest};
+use crate::plan::{Crc64, KeyPrefix, Md5Digest, RecordFormat};
 use crate::store::{Bucket, ReadBack};
 
 const MIB: usize = 1 << 20;
@@ -55,7 +55,7 @@ impl Case {
             facts,
             part_size: PART as u64,
             md5: Md5Wanted::Yes,
-            delimiter: Delimiter::NEWLINE,
+            records: RecordFormat::default(),
             read_back,
             if_exists: IfExists::Fail,
             backoff_limit: 3,

@@ -12,11 +12,14 @@ mod support;
 
 mod attacks;
 mod canary;
+mod chart;
 mod commands;
 mod deliveries;
 mod destinations;
 mod environment;
+mod gitops;
 mod modes;
+mod observe;
 mod rbac;
 mod roles;
 mod schema;

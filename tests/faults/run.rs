@@ -140,7 +140,7 @@ impl Stage {
         .await;
         let scratch = Scratch::new("faults");
         let kubeconfig = scratch.path().join("kubeconfig");
-        std::fs::write(&kubeconfig, kubeconfig_of(&cluster.url())).expect("write a kubeconfig");
+        std::fs::write(&kubeconfig, cluster.kubeconfig()).expect("write a kubeconfig");
         let kubeconfig = kubeconfig.to_str().expect("a path in UTF-8").to_owned();
         let configure = |config: OperatorConfig| configure(plan, config, &store.url(), &kubeconfig);
         let world = World::start_with("faults", &s3, configure).await;
@@ -297,14 +297,6 @@ fn configure(plan: &Plan, config: OperatorConfig, store: &str, kubeconfig: &str)
         .with("leaderElection.enabled", plan.leader_election)
         .with("leaderElection.namespace", namespace)
         .environment("KUBECONFIG", kubeconfig)
-}
-
-fn kubeconfig_of(url: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Config\nclusters: [{{name: proxy, cluster: {{server: \"{url}\"}}}}]\n\
-         users: [{{name: nobody, user: {{}}}}]\n\
-         contexts: [{{name: proxy, context: {{cluster: proxy, user: nobody}}}}]\ncurrent-context: proxy\n"
-    )
 }
 
 /// For whoever looks into a failed plan: what went over the wires, each status, the operator's log.

@@ -31,14 +31,36 @@ impl ControlPlane {
 
     /// One of the test's own, for what others must not see: a changed CRD, a stop.
     pub(crate) fn start() -> ControlPlane {
-        let folder = fast_folder().join(unique("outbound-control-plane"));
-        let (server, _) = Leashed::script("control-plane", &[], &folder);
-        let control_plane = ControlPlane {
-            _server: server,
-            folder,
-        };
+        let control_plane = ControlPlane::bare();
         control_plane.install_crds();
         control_plane
+    }
+
+    /// One with a node whose pods run, and without our CRDs: a chart brings them. Minutes of building the
+    /// first time; the machine must allow it (`tests/tools/node --check`).
+    pub(crate) fn with_node() -> ControlPlane {
+        // On disk: it holds images.
+        let folder = std::env::temp_dir().join(unique("outbound-node"));
+        let (server, _) = Leashed::script("node", &[], &folder);
+        ControlPlane {
+            _server: server,
+            folder,
+        }
+    }
+
+    /// One without our CRDs: the chart brings them.
+    pub(crate) fn bare() -> ControlPlane {
+        let folder = fast_folder().join(unique("outbound-control-plane"));
+        let (server, _) = Leashed::script("control-plane", &[], &folder);
+        ControlPlane {
+            _server: server,
+            folder,
+        }
+    }
+
+    /// What the script that runs it keeps there: logs, the node's own commands.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn install_crds(&self) {

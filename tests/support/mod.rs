@@ -17,6 +17,7 @@ pub(crate) mod aws;
 pub(crate) mod control_plane;
 #[allow(unreachable_pub, reason = "shared with the unit tests of the crate")]
 pub(crate) mod dialects;
+pub(crate) mod helm;
 pub(crate) mod hung;
 pub(crate) mod manifest;
 pub(crate) mod operator;

@@ -1,6 +1,8 @@
 //! The operator as its users run it: the built binary, in a process of its own.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -106,6 +108,8 @@ pub(crate) struct Operator {
     process: Option<Leashed>,
     config: OperatorConfig,
     folder: Scratch,
+    /// How long the log was when the present process began.
+    log_before: usize,
 }
 
 impl Operator {
@@ -114,6 +118,7 @@ impl Operator {
             process: None,
             config,
             folder: Scratch::new("operator"),
+            log_before: 0,
         };
         operator.restart();
         operator
@@ -122,6 +127,7 @@ impl Operator {
     /// Starts it again with the same configuration; kills it first where it still runs.
     pub(crate) fn restart(&mut self) {
         self.kill9();
+        self.log_before = self.log().len();
         let file = self.folder.path().join("config.yaml");
         std::fs::write(&file, self.config.render()).expect("write the configuration");
         let mut command = Command::new(env!("CARGO_BIN_EXE_outbound-operator"));
@@ -182,6 +188,34 @@ impl Operator {
 
     pub(crate) fn config(&self) -> &OperatorConfig {
         &self.config
+    }
+
+    /// Asks its HTTP server, where the configuration gives it one: status and body; `None` when nobody answers.
+    pub(crate) fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let log = self.log();
+        let line = log
+            .get(self.log_before..)?
+            .lines()
+            .find(|line| line.contains("serving /livez"))?;
+        let address = line
+            .split(['"', ' ', '='])
+            .find(|word| word.starts_with("127.0.0.1:"))?;
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: operator\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    /// The value of one series of its metrics; `None` when there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let (_, text) = self.ask("/metrics")?;
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     fn log_file(&self) -> PathBuf {

@@ -182,18 +182,22 @@ impl S3Server {
 
     /// A new empty bucket of that owner (the customer). Removed with the value.
     pub(crate) async fn bucket(&self, owner: &Credentials) -> Bucket {
-        let name = unique("bucket");
+        self.bucket_named(owner, &unique("bucket")).await
+    }
+
+    /// One of that name, where a manifest has it; on a server of the test's own.
+    pub(crate) async fn bucket_named(&self, owner: &Credentials, name: &str) -> Bucket {
         let client = self.client(owner);
         client
             .create_bucket()
-            .bucket(&name)
+            .bucket(name)
             .send()
             .await
             .expect("make a bucket");
         Bucket {
             server: self.clone(),
             owner: owner.clone(),
-            name,
+            name: name.to_owned(),
         }
     }
 

@@ -44,6 +44,9 @@ life_cycle() {
   fi
 }
 
+# all_killed: what else goes at the end, once the processes are killed. Scripts replace it.
+all_killed() { :; }
+
 # Throwaway servers: nothing in them is worth an orderly shutdown, which takes the apiserver a minute.
 cleanup() {
   local status=$?
@@ -51,6 +54,7 @@ cleanup() {
   exec 2>/dev/null # else bash reports each process that we kill
   [ ${#pids[@]} -eq 0 ] || kill -KILL "${pids[@]}" || true
   wait || true
+  all_killed || true
   rm -rf "$dir"
   exit "$status"
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
-use kube::runtime::events::EventType;
 
 use super::known::{self, Known};
 use super::orphans;
@@ -116,20 +115,19 @@ pub(super) async fn abandon(
     with_orphans(context, known, bucket, left).await
 }
 
-/// Names what had to stay: in the log, and in an Event, which a namespace that is going may not take any more.
+/// Names what had to stay: in the log, in a metric, and in an Event: on the operator's own object where the delivery's
+/// namespace is going and takes none any more.
 pub(super) async fn report(context: &Context, delivery: &OutboundDelivery, left: &[String]) {
     for what in left {
         tracing::warn!(
-            namespace = delivery.namespace(),
-            name = delivery.name_any(),
             what,
             "left behind; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
         );
     }
     if !left.is_empty() {
+        context.observers.metrics.uploads_left(left.len());
         let note = format!("left behind: {}", left.join("; "));
-        let warning = EventType::Warning;
-        events::publish(&context.recorder, delivery, warning, "UploadsLeft", &note).await;
+        events::publish_somewhere(context, delivery, "UploadsLeft", &note).await;
     }
 }
 

@@ -47,6 +47,16 @@ pub(crate) enum Stage {
     GivingUp,
 }
 
+impl Stage {
+    /// Where a run begins: one that goes on from what an earlier process did doesn't plan again.
+    pub(crate) fn of_new_run(status: Option<&DeliveryStatus>) -> Self {
+        match status.and_then(|status| status.phase) {
+            Some(Phase::Uploading | Phase::Finalizing) => Self::Uploading,
+            _ => Self::Planning,
+        }
+    }
+}
+
 /// Everything was delivered.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivered {

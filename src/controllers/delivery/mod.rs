@@ -35,7 +35,7 @@ use super::supervisor::{Standing, Supervisor};
 use super::{events, request_of, status};
 use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery};
 use gate::Gate;
-use judge::{Difference, Facts, Report, Verdict};
+use judge::{Difference, Facts, Report, Stage, Verdict};
 pub(crate) use known::KnownLedgers;
 use outcome::Outcome;
 use work_time::{WRITE_INTERVAL, WorkTime};
@@ -66,15 +66,10 @@ pub(crate) async fn reconcile(
     let delivery = match &object.0 {
         Ok(delivery) => delivery,
         Err(invalid) => {
-            tracing::warn!(error = %invalid, name = invalid.metadata.name, "a delivery can't be read and is left alone");
+            tracing::warn!(error = %invalid, "a delivery can't be read and is left alone");
             return Ok(Action::await_change());
         }
     };
-    // Before the first list is in, a destination that is there would be told to be missing.
-    let mut listed = context.destinations_listed.clone();
-    if listed.wait_for(|listed| *listed).await.is_err() {
-        return Ok(Action::await_change());
-    }
     let uid = delivery.uid().unwrap_or_default();
     if delivery.metadata.deletion_timestamp.is_some() {
         return cleanup::reconcile(&context, delivery).await;
@@ -185,12 +180,7 @@ async fn hold(
 /// Stops the run: parts in flight may land, and none begins.
 fn stop(context: &Context, delivery: &OutboundDelivery) {
     context.runs.stop(&delivery.uid().unwrap_or_default());
-    tracing::info!(
-        namespace = delivery.namespace(),
-        name = delivery.name_any(),
-        generation = delivery.metadata.generation,
-        "the run is told to stop"
-    );
+    tracing::info!("the run is told to stop");
 }
 
 async fn begin(
@@ -200,6 +190,7 @@ async fn begin(
 ) -> Result<Action, ReconcileError> {
     let uid = delivery.uid().unwrap_or_default();
     let report = Report {
+        stage: Stage::of_new_run(delivery.status.as_ref()),
         access: Some(gate.access()),
         attempts: if is_retry(delivery) {
             0
@@ -318,6 +309,17 @@ async fn write(
     Ok(Action::await_change())
 }
 
+/// Why it came to its end between the two.
+fn ended(old: &DeliveryStatus, new: &DeliveryStatus) -> Option<DeliveryReason> {
+    let end = |status: &DeliveryStatus| {
+        let complete = status.condition(ConditionType::Complete);
+        let end = complete.or_else(|| status.condition(ConditionType::Failed));
+        end.map(|end| end.reason.clone())
+    };
+    let word = end(new).filter(|_| end(old).is_none())?;
+    DeliveryReason::from_word(&word)
+}
+
 /// One Event and one line in the log when the reason changes.
 async fn tell(
     context: &Context,
@@ -343,14 +345,10 @@ async fn tell(
     } else {
         EventType::Normal
     };
-    tracing::info!(
-        namespace = delivery.namespace(),
-        name = delivery.name_any(),
-        generation = delivery.metadata.generation,
-        reason = ready.reason,
-        why = ready.message,
-        "delivery"
-    );
+    if let Some(ended) = ended(old, new) {
+        context.observers.metrics.finished(ended);
+    }
+    tracing::info!(reason = ready.reason, why = ready.message, "delivery");
     events::publish(
         &context.recorder,
         delivery,

@@ -1,25 +1,36 @@
-//! The engine's notices as Events: each is told once.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! What a run did, passed on: counts to the metrics, the engine's notices as Events, each once.
 
 use kube::runtime::events::EventType;
 
 use super::run::Work;
 use crate::controllers::events;
-use crate::transfer::{Notice, Notices};
+use crate::transfer::{Notice, Progress, Tally};
 
-/// How many notices of a run were told.
+/// What of a run was passed on.
 #[derive(Debug, Default)]
-pub(super) struct Told(AtomicU64);
+pub(super) struct Told {
+    notices: u64,
+    tally: Tally,
+}
 
 impl Told {
-    /// Publishes what wasn't told yet.
-    pub(super) async fn tell(&self, work: &Work, notices: &Notices) {
-        let told = self.0.swap(notices.given(), Ordering::Relaxed);
-        for notice in notices.since(told) {
+    /// Counts and publishes what wasn't yet.
+    pub(super) async fn tell(&mut self, work: &Work, progress: &Progress) {
+        let notices: Vec<&Notice> = progress.notices.since(self.notices).collect();
+        self.notices = progress.notices.given();
+        let is_upload = |notice: &&&Notice| matches!(notice, Notice::UploadLeft { .. });
+        let metrics = &work.context.observers.metrics;
+        metrics.transferred(&progress.tally.since(&self.tally));
+        metrics.uploads_left(notices.iter().filter(is_upload).count());
+        self.tally = progress.tally;
+        for notice in &notices {
             let (reason, note) = event(notice);
-            let recorder = &work.context.recorder;
-            events::publish(recorder, &work.delivery, EventType::Warning, reason, &note).await;
+            if is_upload(&notice) {
+                events::publish_somewhere(&work.context, &work.delivery, reason, &note).await;
+            } else {
+                let (recorder, warning) = (&work.context.recorder, EventType::Warning);
+                events::publish(recorder, &work.delivery, warning, reason, &note).await;
+            }
         }
     }
 }

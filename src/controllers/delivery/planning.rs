@@ -1,17 +1,32 @@
 //! From a request to a plan: the source is scanned and cut on a thread of its own, because a volume may hang.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
-use super::request::Request;
-use crate::api::DeliveryReason;
-use crate::plan::{Plan, PlanError, PlanErrorKind, plan};
-use crate::source::{SourceError, SourceErrorKind, VolumeBoundaries, VolumeRoot, require_min_age};
+use super::judge::Report;
+use super::request::{OnEmpty, Request};
+use crate::api::{DeliveryProgress, DeliveryReason};
+use crate::plan::{Plan, PlanError, PlanErrorKind, SourceFile, plan};
+use crate::source::{
+    RecordBoundaries, ScannedFiles, SourceError, SourceErrorKind, VolumeRoot, require_min_age,
+};
 
 /// The longest pause before a source that isn't complete is looked at again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The shortest pause before a marker is looked for again.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is looked how much of the source was read.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Bytes whose reading is worth a word: less takes no time that anybody notices.
+const WORTH_TELLING: u64 = 256 << 20;
 
 /// Why there is no plan.
 #[derive(Debug)]
@@ -24,7 +39,8 @@ pub(super) enum NoPlan {
     Transient(String),
 }
 
-/// Scans and cuts the source of `namespace` under the volume root `root`.
+/// Scans and cuts the source of `namespace` under the volume root `root`. Reports how much was read, where that is
+/// much; the thread reads no further once the future is dropped.
 ///
 /// # Errors
 /// See [`NoPlan`].
@@ -32,11 +48,35 @@ pub(super) async fn make(
     root: std::path::PathBuf,
     namespace: String,
     request: Request,
+    report: &watch::Sender<Report>,
 ) -> Result<Plan, NoPlan> {
-    on_own_thread("planning", move || {
-        scan_and_cut(&root, &namespace, &request)
-    })
-    .await
+    let stop = CancellationToken::new();
+    let _guard = stop.clone().drop_guard();
+    let scanned = Arc::new(AtomicU64::new(0));
+    let meter = Arc::clone(&scanned);
+    let planned = on_own_thread("planning", move || {
+        scan_and_cut(&root, &namespace, &request, stop, meter)
+    });
+    tokio::select! {
+        planned = planned => planned,
+        never = tell(&scanned, report) => never,
+    }
+}
+
+/// Reports how much was read for where to cut.
+async fn tell<T>(scanned: &AtomicU64, report: &watch::Sender<Report>) -> T {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let bytes = scanned.load(Ordering::Relaxed);
+        if bytes >= WORTH_TELLING {
+            report.send_modify(|report| {
+                report.progress = Some(DeliveryProgress {
+                    bytes_scanned: i64::try_from(bytes).ok(),
+                    ..DeliveryProgress::default()
+                });
+            });
+        }
+    }
 }
 
 /// Runs blocking work on a thread of its own. One that hangs holds up nobody else, not even the process's end.
@@ -67,20 +107,68 @@ fn scan_and_cut(
     root: &std::path::Path,
     namespace: &str,
     request: &Request,
+    stop: CancellationToken,
+    scanned: Arc<AtomicU64>,
 ) -> Result<Plan, NoPlan> {
-    let folder = VolumeRoot::open(root, namespace).map_err(|error| from_source(&error))?;
-    let files = folder
-        .scan(&request.files)
-        .map_err(|error| from_source(&error))?;
-    if let Some(min_age) = request.min_age {
-        require_min_age(&files, min_age, Timestamp::now()).map_err(|error| from_source(&error))?;
-    }
-    let mut boundaries = VolumeBoundaries::new(&folder, &files, request.plan.split.delimiter);
-    plan(&request.plan, files.clone(), &mut boundaries).map_err(from_plan)
+    let (folder, files) =
+        scan(root, namespace, request).map_err(|error| from_source(&error, request.created))?;
+    let records = request.plan.split.records;
+    let mut boundaries =
+        RecordBoundaries::new(ScannedFiles::new(&folder, &files), records, stop).counting(scanned);
+    plan(&request.plan, files.clone(), &mut boundaries)
+        .map_err(|error| from_plan(error, request.created))
 }
 
-/// What a source's error means for the delivery.
-pub(super) fn from_source(error: &SourceError) -> NoPlan {
+/// The files to deliver, once they are complete.
+fn scan(
+    root: &std::path::Path,
+    namespace: &str,
+    request: &Request,
+) -> Result<(VolumeRoot, Vec<SourceFile>), SourceError> {
+    let folder = match (VolumeRoot::open(root, namespace), &request.marker) {
+        // Who waits for a marker waits for its folder, too.
+        (Err(SourceError::NotFound { .. }), Some(marker)) => return Err(marker.missing()),
+        (folder, _) => folder?,
+    };
+    if let Some(marker) = &request.marker {
+        marker.require(&folder)?;
+    }
+    let mut files = match folder.scan(&request.files) {
+        Err(SourceError::Empty { .. } | SourceError::NotFound { .. })
+            if request.on_empty == OnEmpty::Complete =>
+        {
+            Vec::new()
+        }
+        found => found?,
+    };
+    let matches = files.len();
+    files.retain(|file| {
+        !request
+            .marker
+            .as_ref()
+            .is_some_and(|marker| marker.is(file))
+    });
+    if files.is_empty() && matches > 0 && request.on_empty == OnEmpty::Fail {
+        return Err(SourceError::Empty {
+            pattern: request.files.as_str().to_owned(),
+            entries: matches,
+        });
+    }
+    if let Some(min_age) = request.min_age {
+        require_min_age(&files, min_age, Timestamp::now())?;
+    }
+    Ok((folder, files))
+}
+
+/// How long to wait for a marker: a tenth of the delivery's age, so that a fresh one goes on soon and one that waits
+/// for days costs nothing.
+fn marker_pause(created: Timestamp) -> Duration {
+    let age = Duration::try_from(Timestamp::now().duration_since(created)).unwrap_or_default();
+    (age / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+}
+
+/// What a source's error means for a delivery that was created at that time.
+pub(super) fn from_source(error: &SourceError, created: Timestamp) -> NoPlan {
     let message = error.to_string();
     if error.is_transient() {
         return NoPlan::Transient(message);
@@ -92,7 +180,7 @@ pub(super) fn from_source(error: &SourceError) -> NoPlan {
                     Duration::try_from(ready_at.duration_since(Timestamp::now()))
                         .unwrap_or_default()
                 }
-                _ => LONGEST_PAUSE,
+                _ => marker_pause(created),
             };
             // A file of the far future is looked at now and then: somebody may correct its times.
             return NoPlan::Waiting(
@@ -111,12 +199,13 @@ pub(super) fn from_source(error: &SourceError) -> NoPlan {
     NoPlan::Failed(reason, message)
 }
 
-fn from_plan(error: PlanError) -> NoPlan {
+fn from_plan(error: PlanError, created: Timestamp) -> NoPlan {
     let reason = match error.kind() {
         PlanErrorKind::RecordTooLong => DeliveryReason::RecordTooLong,
         PlanErrorKind::KeyCollision => DeliveryReason::KeyCollision,
         PlanErrorKind::KeyInvalid => DeliveryReason::KeyInvalid,
         PlanErrorKind::TooManyObjects => DeliveryReason::TooManyObjects,
+        PlanErrorKind::NotCsv => DeliveryReason::SourceUnreadable,
         PlanErrorKind::Inconsistent => return NoPlan::Transient(error.to_string()),
         PlanErrorKind::Unreadable => {
             let message = error.to_string();
@@ -124,7 +213,7 @@ fn from_plan(error: PlanError) -> NoPlan {
                 return NoPlan::Transient(message);
             };
             return match SourceError::from_io(cause) {
-                Ok(source) => from_source(&source),
+                Ok(source) => from_source(&source, created),
                 Err(_) => NoPlan::Failed(DeliveryReason::SourceUnreadable, message),
             };
         }

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _};
+use tokio::sync::watch;
 
 use super::gate::Access;
+use super::judge::{Report, Stage};
 use super::known::Known;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
@@ -30,6 +32,7 @@ pub(super) async fn prepare(
     work: &Work,
     request: &Request,
     bucket: &Bucket,
+    report: &watch::Sender<Report>,
 ) -> Result<Known, NoPlan> {
     let namespace = work.delivery.namespace().unwrap_or_default();
     let api: Api<OutboundLedger> = Api::namespaced(work.context.client.clone(), &namespace);
@@ -43,14 +46,17 @@ pub(super) async fn prepare(
             return Err(NoPlan::Transient(error.to_string()));
         }
         Err(error @ LedgerUnusable::Corrupt { .. }) => {
-            tracing::warn!(%namespace, name = work.delivery.name_any(), %error, "planning anew");
+            tracing::warn!(%error, "planning anew");
             ledger::delete(&api, &work.delivery)
                 .await
                 .map_err(transient)?;
         }
     }
+    report.send_if_modified(|report| {
+        std::mem::replace(&mut report.stage, Stage::Planning) != Stage::Planning
+    });
     let root = work.context.config.volume.root.clone();
-    let plan = planning::make(root, namespace, request.clone()).await?;
+    let plan = planning::make(root, namespace, request.clone(), report).await?;
     let header = header(work, &plan)?;
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)
@@ -131,10 +137,7 @@ async fn give_up(
     bucket: &Bucket,
     why: &str,
 ) -> Result<(), NoPlan> {
-    let (namespace, name) = (work.delivery.namespace(), work.delivery.name_any());
     tracing::info!(
-        namespace,
-        name,
         why,
         "an earlier ledger is given up; the source is planned anew"
     );

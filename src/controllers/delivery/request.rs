@@ -5,15 +5,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::{
-    BoundaryKind, DeliveryReason, DurationText, IfExists as IfExistsField, OutboundDelivery,
-    Quantity, SplitSpec as SplitFields,
+    BoundaryKind, DeliveryReason, DurationText, Format, HeaderPolicy, IfExists as IfExistsField,
+    OnEmpty as OnEmptyField, OutboundDelivery, Quantity, SplitSpec as SplitFields,
 };
 use crate::controllers::compression;
 use crate::plan::{
-    Boundary, Delimiter, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate, SplitSize,
-    SplitSpec,
+    Boundary, Delimiter, Header, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate,
+    RecordFormat, SplitSize, SplitSpec,
 };
-use crate::source::PathPattern;
+use crate::source::{Marker, PathPattern};
 use crate::transfer::IfExists;
 
 /// What stands before a split's number when a delivery names nothing else.
@@ -27,7 +27,12 @@ const DEFAULT_BACKOFF_LIMIT: u32 = 6;
 pub(super) struct Request {
     pub(super) plan: PlanRequest,
     pub(super) files: PathPattern,
+    /// What must be there before anything is planned.
+    pub(super) marker: Option<Marker>,
+    pub(super) on_empty: OnEmpty,
     pub(super) min_age: Option<Duration>,
+    /// When the delivery was created: what isn't there yet is looked for less and less often.
+    pub(super) created: Timestamp,
     pub(super) md5: Md5,
     pub(super) if_exists: IfExists,
     pub(super) backoff_limit: u32,
@@ -38,6 +43,13 @@ pub(super) struct Request {
 pub(super) enum Md5 {
     Wanted,
     Unwanted,
+}
+
+/// What a source without a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnEmpty {
+    Fail,
+    Complete,
 }
 
 /// A spec that the schema should have refused; the delivery fails before anything is read.
@@ -67,6 +79,7 @@ pub(super) fn read(
         .and_then(|receipt| receipt.key.as_deref())
         .unwrap_or(ReceiptTemplate::DEFAULT);
     let split = spec.split.as_ref();
+    let files = files(delivery)?;
     Ok(Request {
         plan: PlanRequest {
             split: read_split(split, destination_split)?,
@@ -77,6 +90,7 @@ pub(super) fn read(
                 .and_then(|split| split.separator.clone())
                 .unwrap_or_else(|| DEFAULT_SEPARATOR.into()),
             prefix,
+            folder: files.folder().to_owned(),
             names: Names {
                 delivery: delivery.metadata.name.clone().unwrap_or_default(),
                 namespace: delivery.metadata.namespace.clone().unwrap_or_default(),
@@ -85,13 +99,14 @@ pub(super) fn read(
             logical_time: logical_time(delivery)?,
             compression: compression::read(spec.compression),
         },
-        files: PathPattern::parse(&spec.source.volume.path).map_err(|error| Rejected {
-            reason: DeliveryReason::PathNotAllowed,
-            message: format!(
-                "spec.source.volume.path: {error}; create another delivery with a path that can be"
-            ),
-        })?,
+        marker: marker(delivery, &files)?,
+        files,
+        on_empty: match spec.on_empty {
+            Some(OnEmptyField::Complete) => OnEmpty::Complete,
+            Some(OnEmptyField::Fail) | None => OnEmpty::Fail,
+        },
         min_age: min_age(delivery)?,
+        created: created(delivery),
         md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
             Md5::Unwanted
         } else {
@@ -103,6 +118,28 @@ pub(super) fn read(
         },
         backoff_limit: backoff_limit(delivery),
     })
+}
+
+fn path_refused(field: &str, error: &dyn std::fmt::Display) -> Rejected {
+    Rejected {
+        reason: DeliveryReason::PathNotAllowed,
+        message: format!("spec.{field}: {error}; create another delivery with a path that can be"),
+    }
+}
+
+/// Which files are delivered.
+fn files(delivery: &OutboundDelivery) -> Result<PathPattern, Rejected> {
+    PathPattern::parse(&delivery.spec.source.volume.path)
+        .map_err(|error| path_refused("source.volume.path", &error))
+}
+
+/// What must be there before anything is planned.
+fn marker(delivery: &OutboundDelivery, files: &PathPattern) -> Result<Option<Marker>, Rejected> {
+    let named = delivery.spec.wait_for.as_ref();
+    named
+        .map(|wait_for| Marker::beside(files, &wait_for.path))
+        .transpose()
+        .map_err(|error| path_refused("waitFor.path", &error))
 }
 
 /// How long every file must have been still.
@@ -146,6 +183,14 @@ fn read_split(
             .map_err(|error| refused("delimiter", &error))?,
         None => Delimiter::NEWLINE,
     };
+    let records = match fields.format {
+        Some(Format::Csv) => RecordFormat::Csv,
+        Some(Format::Lines) | None => RecordFormat::Lines(delimiter),
+    };
+    let header = match fields.header {
+        Some(HeaderPolicy::Repeat) => Header::Repeat,
+        Some(HeaderPolicy::None) | None => Header::None,
+    };
     let boundary = match fields.boundary {
         Some(BoundaryKind::Byte) => Boundary::Byte,
         Some(BoundaryKind::Record) | None => Boundary::Record,
@@ -153,7 +198,8 @@ fn read_split(
     Ok(SplitSpec {
         size,
         boundary,
-        delimiter,
+        records,
+        header,
         max_record_size,
     })
 }

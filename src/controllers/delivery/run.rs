@@ -50,6 +50,7 @@ pub(super) struct Work {
 /// Runs the delivery to an end, or until it is stopped.
 pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
     let begun = Report {
+        stage: Stage::of_new_run(work.delivery.status.as_ref()),
         access: Some(work.gate.access()),
         destination: Some(work.gate.planned().clone()),
         work: Some(WorkTime::start(
@@ -74,7 +75,7 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
     let prepared = tokio::select! {
         biased;
         () = handle.stop.cancelled() => return End::Stopped,
-        prepared = prepare_all(work) => prepared,
+        prepared = prepare_all(work, &handle.report) => prepared,
     };
     let (request, bucket, known) = match prepared {
         Ok(prepared) => prepared,
@@ -91,7 +92,10 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
 }
 
 /// What is known before the first byte is sent.
-async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
+async fn prepare_all(
+    work: &Work,
+    report: &watch::Sender<Report>,
+) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
     let bucket = bucket(work).await?;
     let resolved = work.gate.resolved();
     let request = request::read(
@@ -101,7 +105,7 @@ async fn prepare_all(work: &Work) -> Result<(Request, watch::Receiver<Bucket>, K
     )
     .map_err(|rejected| End::Failed(rejected.reason, rejected.message))?;
     let now = bucket.borrow().clone();
-    let known = prepare::prepare(work, &request, &now)
+    let known = prepare::prepare(work, &request, &now, report)
         .await
         .map_err(|error| match error {
             NoPlan::Failed(reason, message) => End::Failed(reason, message),
@@ -165,7 +169,7 @@ async fn transfer_all(
         Err(error) => return interrupted(error),
     };
     let source = Arc::new(volume_files(work, &known.plan));
-    let told = Told::default();
+    let mut told = Told::default();
     let (progress, news) = watch::channel(Progress::default());
     // Boxed, because the whole engine in the type of a run is more than the compiler lays out.
     let transfer: BoxFuture<_> = Box::pin(transfer::run(
@@ -181,11 +185,11 @@ async fn transfer_all(
     ));
     let ended = tokio::select! {
         ended = transfer => ended,
-        never = pass_on(work, news.clone(), &handle.report, &told) => never,
+        never = pass_on(work, news.clone(), &handle.report, &mut told) => never,
     };
     let last = news.borrow().clone();
     report_progress(&last, &handle.report);
-    told.tell(work, &last.notices).await;
+    told.tell(work, &last).await;
     match ended {
         Ok(delivered) => {
             // A copy: whoever looks at the bucket keeps the others from renewing it.
@@ -233,7 +237,7 @@ fn job(
             Md5::Wanted => Md5Wanted::Yes,
             Md5::Unwanted => Md5Wanted::No,
         },
-        delimiter: request.plan.split.delimiter,
+        records: request.plan.split.records,
         read_back: work.gate.resolved().read_back,
         if_exists: request.if_exists,
         backoff_limit: request.backoff_limit,
@@ -246,12 +250,12 @@ async fn pass_on<T>(
     work: &Work,
     mut news: watch::Receiver<Progress>,
     report: &watch::Sender<Report>,
-    told: &Told,
+    told: &mut Told,
 ) -> T {
     while news.changed().await.is_ok() {
         let progress = news.borrow_and_update().clone();
         report_progress(&progress, report);
-        told.tell(work, &progress.notices).await;
+        told.tell(work, &progress).await;
     }
     std::future::pending().await
 }
@@ -280,6 +284,7 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             files_total: i64::from(progress.files_total),
             objects_total: i64::from(progress.objects_total),
             objects_done: i64::from(progress.objects_done),
+            bytes_scanned: None,
         });
     });
 }
@@ -356,13 +361,13 @@ fn count_attempts(work: &Work, handle: &Handle<Report>, end: End) -> End {
         .borrow()
         .progress
         .as_ref()
-        .map(|progress| progress.bytes_done)
+        .map_or(0, |progress| progress.bytes_done)
         > work
             .delivery
             .status
             .as_ref()
             .and_then(|status| status.progress.as_ref())
-            .map(|progress| progress.bytes_done);
+            .map_or(0, |progress| progress.bytes_done);
     let attempts = if moved || work.retry { 1 } else { before + 1 };
     let message = message.clone();
     handle.report.send_modify(|report| {

@@ -4,7 +4,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
 use super::{finalizer, ttl};
-use crate::api::{ConditionType, DeliveryStatus, OutboundDelivery, OutboundLedger};
+use crate::api::{Condition, ConditionType, DeliveryStatus, OutboundDelivery, OutboundLedger};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
 use crate::controllers::{ledger, request_of, status};
@@ -18,7 +18,7 @@ pub(super) async fn tidy(
     context.runs.forget(&uid);
     context.ledgers.forget(&uid);
     if !finalizer::is_set(delivery) {
-        echo(context, delivery).await?;
+        acknowledge(context, delivery).await?;
         return ttl::enforce(context, delivery).await;
     }
     let complete = delivery
@@ -38,25 +38,37 @@ pub(super) async fn tidy(
     Ok(Action::await_change())
 }
 
-/// Answers a request that came after all was delivered: there is nothing left to do.
-async fn echo(context: &Context, delivery: &OutboundDelivery) -> Result<(), ReconcileError> {
-    let request = request_of(&delivery.metadata);
-    if let Some(status) = delivery
-        .status
-        .as_ref()
-        .filter(|status| status.last_handled_request != request)
-    {
-        let echoed = DeliveryStatus {
-            last_handled_request: request,
-            ..status.clone()
-        };
-        let api: Api<OutboundDelivery> = Api::namespaced(
-            context.client.clone(),
-            &delivery.namespace().unwrap_or_default(),
-        );
-        status::write(&api, delivery, &echoed)
-            .await
-            .map_err(ReconcileError::from_status)?;
+/// Says of a delivery that has ended what was asked or edited since: there is nothing left to do. Without it kstatus
+/// would take an edited one for one that nobody has looked at, for ever.
+async fn acknowledge(context: &Context, delivery: &OutboundDelivery) -> Result<(), ReconcileError> {
+    let Some(old) = &delivery.status else {
+        return Ok(());
+    };
+    let new = acknowledged(old, delivery);
+    if new == *old {
+        return Ok(());
     }
-    Ok(())
+    let api: Api<OutboundDelivery> = Api::namespaced(
+        context.client.clone(),
+        &delivery.namespace().unwrap_or_default(),
+    );
+    status::write(&api, delivery, &new)
+        .await
+        .map(drop)
+        .map_err(ReconcileError::from_status)
+}
+
+/// The same end, said of the present generation and request.
+fn acknowledged(old: &DeliveryStatus, delivery: &OutboundDelivery) -> DeliveryStatus {
+    let generation = delivery.metadata.generation.unwrap_or_default();
+    let of_generation = |condition: &Condition| Condition {
+        observed_generation: generation,
+        ..condition.clone()
+    };
+    DeliveryStatus {
+        observed_generation: generation,
+        conditions: old.conditions.iter().map(of_generation).collect(),
+        last_handled_request: request_of(&delivery.metadata),
+        ..old.clone()
+    }
 }

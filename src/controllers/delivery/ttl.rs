@@ -36,11 +36,7 @@ pub(super) async fn enforce(
     api.delete(&name, &parameters)
         .await
         .map_err(ReconcileError::from_status)?;
-    tracing::info!(
-        namespace,
-        name,
-        "deleted: its ttlSecondsAfterFinished is over"
-    );
+    tracing::info!("deleted: its ttlSecondsAfterFinished is over");
     Ok(Action::await_change())
 }
 

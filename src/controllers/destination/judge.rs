@@ -51,6 +51,15 @@ pub(crate) enum Finding {
 }
 
 impl Finding {
+    /// What the proof came to, in the conditions' word.
+    pub(super) const fn reason(&self) -> DestinationReason {
+        match self {
+            Self::Verified => DestinationReason::Verified,
+            Self::Refused(reason, _) | Self::Unanswered(reason, _) => *reason,
+            Self::Orphaned(_) => DestinationReason::AccessDenied,
+        }
+    }
+
     pub(super) const fn ending(&self) -> Ending {
         match self {
             Self::Verified => Ending::Verified,

@@ -26,6 +26,8 @@ struct Entry {
     due: Option<Instant>,
     /// When a proof last succeeded.
     verified: Option<Instant>,
+    /// When a proof, or a delivery that counts as one, last succeeded, in this process or before.
+    proved: Option<Instant>,
     /// Proofs in a row that weren't answered.
     unanswered: u32,
     /// Proofs in a row that failed, answered or not.
@@ -63,19 +65,22 @@ impl Memory {
         Some(entry.due?.saturating_duration_since(now))
     }
 
-    /// Remembers that `question` was answered before this process began; the next proof is due in `pause`.
+    /// Remembers that `question` was answered before this process began, `ago`; the next proof is due in `pause`.
     pub(crate) fn adopt(
         &self,
         uid: &str,
         question: Question,
         secret_version: Option<String>,
+        ago: Duration,
         pause: Duration,
     ) {
-        let due = Some(Instant::now() + pause);
+        let now = Instant::now();
+        let due = Some(now + pause);
         let entry = Entry {
             question,
             secret_version,
             due,
+            proved: now.checked_sub(ago),
             ..Entry::default()
         };
         self.entries().insert(uid.to_owned(), entry);
@@ -103,7 +108,11 @@ impl Memory {
         let mut entries = self.entries();
         let entry = entries.entry(uid.to_owned()).or_default();
         if entry.question.generation != question.generation {
-            *entry = Entry::default();
+            let proved = entry.proved;
+            *entry = Entry {
+                proved,
+                ..Entry::default()
+            };
         }
         entry.question = question.clone();
         entry.secret_version = secret_version;
@@ -125,8 +134,15 @@ impl Memory {
         entry.due = Some(now + pause);
         if ending == Ending::Verified {
             entry.verified = Some(now);
+            entry.proved = Some(now);
         }
         pause
+    }
+
+    /// How long ago access was last proved, or seen to be there by a delivery.
+    pub(crate) fn proved_ago(&self, uid: &str) -> Option<Duration> {
+        let proved = self.entries().get(uid).and_then(|entry| entry.proved);
+        proved.map(|proved| proved.elapsed())
     }
 
     /// Whether access was proved after that time.
@@ -175,7 +191,9 @@ impl Memory {
     /// Takes a delivery that succeeded for a proof.
     pub(crate) fn confirmed(&self, uid: &str, interval: Duration) {
         if let Some(entry) = self.entries().get_mut(uid) {
-            entry.due = Some(Instant::now() + jittered(interval));
+            let now = Instant::now();
+            entry.due = Some(now + jittered(interval));
+            entry.proved = Some(now);
             entry.unanswered = 0;
         }
     }
@@ -256,6 +274,19 @@ mod tests {
         assert!(memory.verified_since("u", before));
         assert!(!memory.verified_since("u", Instant::now()));
         assert!(!memory.verified_since("another", before));
+    }
+
+    #[test]
+    fn what_was_proved_before_this_process_and_what_a_delivery_showed_count_as_proved() {
+        let memory = Memory::default();
+        assert_eq!(memory.proved_ago("u"), None);
+        memory.adopt("u", question(1), None, Duration::from_millis(5), HOUR);
+        assert!(memory.proved_ago("u") >= Some(Duration::from_millis(5)));
+        memory.ended("u", &question(2), None, Ending::Refused, HOUR);
+        assert!(memory.proved_ago("u") >= Some(Duration::from_millis(5)));
+        let before = Instant::now();
+        memory.confirmed("u", HOUR);
+        assert!(memory.proved_ago("u") <= Some(before.elapsed()));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) async fn reconcile(
     let destination = match &object.0 {
         Ok(destination) => destination,
         Err(invalid) => {
-            tracing::warn!(error = %invalid, name = invalid.metadata.name, "a destination can't be read and is left alone");
+            tracing::warn!(error = %invalid, "a destination can't be read and is left alone");
             return Ok(Action::await_change());
         }
     };
@@ -124,18 +124,24 @@ fn due_in(context: &Context, destination: &OutboundDestination) -> Option<Durati
     if let Some(pause) = context.memory.due_in(&uid, &question, Instant::now()) {
         return Some(pause);
     }
-    let pause = answered_before(destination, &question)?;
+    let (ago, pause) = answered_before(destination, &question)?;
     let secret_version = destination
         .status
         .as_ref()
         .and_then(|status| status.secret_version.clone());
-    context.memory.adopt(&uid, question, secret_version, pause);
+    context
+        .memory
+        .adopt(&uid, question, secret_version, ago, pause);
     Some(pause)
 }
 
-/// After a restart: a destination that was verified at this generation keeps its schedule. What is overdue is
-/// spread over a tenth of the interval, so that a restart is no storm of proofs.
-fn answered_before(destination: &OutboundDestination, question: &Question) -> Option<Duration> {
+/// After a restart: a destination that was verified at this generation keeps its schedule; returns how long ago it was
+/// and how long until the next proof. What is overdue is spread over a tenth of the interval, so that a restart is no
+/// storm of proofs.
+fn answered_before(
+    destination: &OutboundDestination,
+    question: &Question,
+) -> Option<(Duration, Duration)> {
     let status = destination.status.as_ref()?;
     let ready = status.condition(ConditionType::Ready)?;
     // An operator from before may not have looked what the store can do.
@@ -151,11 +157,8 @@ fn answered_before(destination: &OutboundDestination, question: &Question) -> Op
         .ok()?;
     let age = Timestamp::now().duration_since(verified).unsigned_abs();
     let interval = interval(destination);
-    Some(
-        interval
-            .saturating_sub(age)
-            .max(interval.mul_f64(0.1 * fastrand::f64())),
-    )
+    let spread = interval.mul_f64(0.1 * fastrand::f64());
+    Some((age, interval.saturating_sub(age).max(spread)))
 }
 
 /// Starts a proof. Only one that answers something new is said in the status: a periodic proof touches nothing.
@@ -207,6 +210,7 @@ async fn settle(
         .condition(ConditionType::Ready)
         .map(|ready| (ready.status, ready.reason.clone(), ready.message.clone()));
     write(context, destination, judged).await?;
+    context.observers.metrics.proved(outcome.finding.reason());
     let pause = context.memory.ended(
         &uid,
         &outcome.question,
@@ -230,12 +234,15 @@ async fn settle(
             EventType::Warning
         };
         events::publish(&context.recorder, destination, type_, &reason, &message).await;
-        tracing::info!(
-            namespace = destination.namespace(), name = destination.name_any(), generation = outcome.question.generation,
-            %reason, "destination {}", if ready == Status::True { "verified" } else { "not verified" }
-        );
+        let what = if ready == Status::True {
+            "verified"
+        } else {
+            "not verified"
+        };
+        tracing::info!(reason, why = message, "destination {what}");
     }
     if let Some((type_, reason, message)) = trusted {
+        tracing::info!(%reason, why = %message, "destination's trust");
         events::publish(&context.recorder, destination, type_, &reason, &message).await;
     }
     Ok(Action::requeue(pause))

@@ -140,6 +140,7 @@ async fn with_connection(
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {
+            context.observers.metrics.uploads_left(1);
             outcome.region = Some(region.as_str().to_owned());
             Finding::Orphaned(message)
         }

@@ -86,6 +86,7 @@ pub(super) fn write(entry: &mut LedgerObject, state: &ObjectState) {
         sequence: entry.sequence,
         source: entry.source,
         offset: entry.offset,
+        header: entry.header,
         length: entry.length,
         key: std::mem::take(&mut entry.key),
         ..LedgerObject::default()

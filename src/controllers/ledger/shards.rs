@@ -67,6 +67,7 @@ fn entry(object: &PlannedObject) -> LedgerObject {
         sequence: object.sequence,
         source: to_u32(object.source),
         offset: to_i64(object.range.offset),
+        header: to_i64(object.header),
         length: to_i64(object.range.len),
         key: object.key.as_str().to_owned(),
         ..LedgerObject::default()
@@ -136,6 +137,7 @@ fn planned(entry: &LedgerObject) -> Result<PlannedObject, String> {
     Ok(PlannedObject {
         sequence: entry.sequence,
         source: entry.source as usize,
+        header: u64::try_from(entry.header).map_err(negative)?,
         range: ByteRange {
             offset: u64::try_from(entry.offset).map_err(negative)?,
             len: u64::try_from(entry.length).map_err(negative)?,
@@ -176,6 +178,7 @@ mod tests {
         let object = |number: u32| PlannedObject {
             sequence: number + 1,
             source: number as usize,
+            header: 0,
             range: ByteRange { offset: 0, len: 10 },
             key: key(&format!("{number:0key_bytes$}")).unwrap(),
         };

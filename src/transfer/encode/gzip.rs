@@ -17,8 +17,7 @@ use super::{Blocks, ONE_THREAD, Stream, Then, broken};
 /// See [`super::encoder_version`].
 pub(super) const VERSION: u32 = 1;
 
-/// What `gzip` and `pigz` take by default, and so what receivers of .gz files are used to. On tables level 9 is
-/// a few percent smaller and several times slower (docs/delivery.md has the numbers).
+/// What `gzip` and `pigz` take by default, and so what receivers of .gz files are used to.
 const LEVEL: u32 = 6;
 
 /// How far back deflate refers (RFC 1951).

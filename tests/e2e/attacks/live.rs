@@ -42,6 +42,7 @@ fn plan_hash(object: &str, receipt: &str) -> String {
     let object = PlannedObject {
         sequence: 1,
         source: 0,
+        header: 0,
         range: ByteRange { offset: 0, len: 2 },
         key: key(object),
     };

@@ -239,34 +239,3 @@ async fn a_large_file_takes_the_budget_and_no_more_and_too_little_is_said() {
     let message = failed["message"].as_str().unwrap();
     assert!(message.contains("transfer.memory must be"), "{message}");
 }
-
-/// The manifests that users copy from.
-#[tokio::test]
-async fn the_examples_are_delivered() {
-    let world = World::start("compressed-examples").await;
-    world.cross_account_destination("acme", "").await;
-    let source = table(5, 400_000);
-    world.file("exports/2026-11-24/weather.csv", &source);
-    for (file, name, key) in [
-        (
-            "compressed-gzip.yaml",
-            "weather-gzip",
-            "audience/weather.csv.gz",
-        ),
-        (
-            "compressed-zstd.yaml",
-            "audience-zstd",
-            "audience/weather_1795478400000.csv.zst",
-        ),
-    ] {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("examples")
-            .join(file);
-        let manifest = std::fs::read_to_string(path).unwrap();
-        let namespace = format!("namespace: {}", world.namespace.name());
-        world.apply(&manifest.replace("namespace: marketing", &namespace));
-        let delivery = completes(&world, name).await;
-        assert_eq!(delivery["status"]["objects"][0]["key"], key);
-        assert_same(&received(&world, &delivery), &source);
-    }
-}

@@ -144,7 +144,10 @@ async fn split_numbers_have_as_many_digits_as_the_largest_needs() {
     let world = World::start("keys-digits").await;
     // With read-back a small object is a single request, which a thousand of them feel.
     super::store::readable_destination(&world).await;
-    world.file("a.csv", "x".repeat(1000));
+    let source: Vec<u8> = (0..1000_u32)
+        .map(|number| b'a' + (number % 23) as u8)
+        .collect();
+    world.file("a.csv", &source);
     deliver(
         &world,
         "digits",
@@ -160,4 +163,12 @@ async fn split_numbers_have_as_many_digits_as_the_largest_needs() {
         (keys[0].as_str(), keys[999].as_str()),
         ("audience/a-0001.csv", "audience/a-1000.csv")
     );
+    // Sorted by name they are in the file's order.
+    let files = world.bucket.files();
+    let joined: Vec<u8> = files
+        .into_iter()
+        .filter(|(key, _)| key.ends_with(".csv"))
+        .flat_map(|(_, bytes)| bytes)
+        .collect();
+    assert_eq!(joined, source);
 }

@@ -1,6 +1,7 @@
 //! A role that trusts us: what both sides paste, and what is proved of it.
 
 use super::{Roles, condition, message, region_of};
+use crate::gitops::{DESTINATION, shows};
 use crate::support::wait::{PATIENCE, eventually};
 use crate::support::world::PREFIX;
 
@@ -111,6 +112,8 @@ async fn a_role_that_asks_for_no_external_id_is_warned_of_and_stays_ready() {
     let said = message(&object, "TrustVerified");
     assert!(said.contains(id) && said.contains(&arn), "{said}");
     assert!(message(&object, "Ready").contains("TrustVerified"));
+    let state = "is verified, though the customer's role asks for no external ID";
+    shows(&roles.world, &DESTINATION, "acme", state);
     roles.aws.set_trust(&arn, &closed);
     let object = roles.proved("closed").await;
     assert_eq!(condition(&object, "TrustVerified"), ("True", "Verified"));

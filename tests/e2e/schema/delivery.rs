@@ -85,7 +85,7 @@ fn a_path_stays_in_the_namespaces_folder() {
 
 #[test]
 fn a_key_has_known_macros_and_no_other_brace() {
-    const MACROS: &str = "the macros {stem} {split} {ext} {name} {date} {timestamp} {delivery} {namespace} {destination} and no other braces";
+    const MACROS: &str = "the macros {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination} and no other braces";
     const SLASHES: &str = r#"a key has no leading or closing "/" and no "//""#;
     const DOTS: &str = "segment";
     let long = format!("key: {}", "a".repeat(1025));
@@ -100,7 +100,7 @@ fn a_key_has_known_macros_and_no_other_brace() {
             ("key: \"{}\"", MACROS),
             ("key: \"{{stem}}\"", MACROS),
             ("key: \"{ stem }\"", MACROS),
-            ("key: \"{path}\"", MACROS),
+            ("key: \"{folder}\"", MACROS),
             ("key: \"/{name}\"", SLASHES),
             ("key: \"daily/\"", SLASHES),
             ("key: \"daily//{name}\"", SLASHES),
@@ -119,6 +119,7 @@ fn a_key_has_known_macros_and_no_other_brace() {
             "key: \"{stem}{split}{ext}\"",
             "key: \"{namespace}/{destination}/{delivery}/{date}/{timestamp}-{name}{split}\"",
             "key: plain name ü.csv",
+            "key: \"{path}{stem}{split}{ext}\"",
             "key: .a/..b/c..",
         ],
     );
@@ -133,6 +134,7 @@ fn a_receipts_key_has_no_macro_of_a_file() {
         &[
             ("receipt: {key: \"{stem}.info\"}", MACROS),
             ("receipt: {key: \"{name}\"}", MACROS),
+            ("receipt: {key: \"{path}r.info\"}", MACROS),
             ("receipt: {key: \"{split}\"}", MACROS),
             ("receipt: {key: \"a{ext}\"}", MACROS),
             ("receipt: {key: \"{delivery\"}", MACROS),
@@ -205,11 +207,20 @@ fn the_other_fields_take_what_they_say() {
                 "split: {boundary: Line}",
                 r#"supported values: "Record", "Byte""#,
             ),
-            ("split: {format: CSV}", r#"supported values: "Lines""#),
             (
                 "compression: Bzip2",
                 r#"supported values: "None", "Gzip", "Zstd""#,
             ),
+            (
+                "split: {format: csv}",
+                r#"supported values: "Lines", "CSV""#,
+            ),
+            ("split: {header: true}", "must be of type string"),
+            (
+                "split: {header: First}",
+                r#"supported values: "None", "Repeat""#,
+            ),
+            ("onEmpty: Ignore", r#"supported values: "Fail", "Complete""#),
             ("ifExists: Overwrite", r#"supported values: "Fail", "Skip""#),
             ("logicalTime: yesterday", "must be of type date-time"),
             ("logicalTime: \"2026-11-24\"", "must be of type date-time"),
@@ -263,6 +274,10 @@ fn the_other_fields_take_what_they_say() {
             "split: {delimiter: \"\\r\\n\", boundary: Byte, format: Lines, separator: \"\"}",
             "split: {delimiter: \"\\0\", boundary: Record, separator: \"._=+~@-Az09\"}",
             "split: {delimiter: \"|\"}",
+            "split: {format: CSV, boundary: Record, header: Repeat}",
+            "split: {format: Lines, delimiter: \"|\", header: Repeat}",
+            "split: {boundary: Byte, header: None}",
+            "onEmpty: Complete",
             "ifExists: Fail\nsuspend: true\nbackoffLimit: 0",
             "compression: None",
             "compression: Gzip",
@@ -275,10 +290,65 @@ fn the_other_fields_take_what_they_say() {
 }
 
 #[test]
+fn records_are_those_of_the_format() {
+    const HEADER: &str = "header: Repeat needs boundary: Record";
+    const CSV: &str = "format: CSV needs boundary: Record";
+    const DELIMITER: &str = "a delimiter is one of format: Lines";
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("split: {header: Repeat, boundary: Byte}", HEADER),
+            ("split: {format: CSV, boundary: Byte}", CSV),
+            ("split: {format: CSV, delimiter: \"\\n\"}", DELIMITER),
+            ("split: {format: CSV, delimiter: \"\\r\\n\"}", DELIMITER),
+        ],
+    );
+}
+
+#[test]
+fn a_marker_is_one_file_beside_the_source() {
+    const RELATIVE: &str =
+        r#"a marker is relative to the source's folder: no leading or closing "/" and no "//""#;
+    const DOTS: &str = "it can't leave the source's folder";
+    const WILDCARD: &str = "a marker is one file";
+    let long = format!("waitFor: {{path: {}}}", "a".repeat(1025));
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("waitFor: {path: /etc/passwd}", RELATIVE),
+            ("waitFor: {path: a/}", RELATIVE),
+            ("waitFor: {path: a//b}", RELATIVE),
+            ("waitFor: {path: ../_SUCCESS}", DOTS),
+            ("waitFor: {path: a/../../b}", DOTS),
+            ("waitFor: {path: .}", DOTS),
+            ("waitFor: {path: \"*.done\"}", WILDCARD),
+            ("waitFor: {path: \"a?\"}", WILDCARD),
+            (
+                "waitFor: {path: \"a\\n\"}",
+                "control characters are not allowed",
+            ),
+            ("waitFor: {path: \"\"}", "should be at least 1 chars long"),
+            (&long, "may not be more than 1024"),
+            ("waitFor: {}", "spec.waitFor.path: Required value"),
+            ("waitFor: _SUCCESS", "must be of type object"),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "waitFor: {path: _SUCCESS}",
+            "waitFor: {path: \"state/2026-11-24 ü.done\"}",
+            "waitFor: {path: .done..}",
+        ],
+    );
+}
+
+#[test]
 fn a_field_that_does_not_work_yet_or_never_is_unknown() {
     for (change, field) in [
-        ("waitFor: {path: _SUCCESS}", "spec.waitFor"),
-        ("split: {header: Repeat}", "spec.split.header"),
         (
             "destinationRef: {name: acme, namespace: other}",
             "spec.destinationRef.namespace",
@@ -307,6 +377,8 @@ const IMMUTABLE: &[(&str, &str)] = &[
         "source: {volume: {path: a.csv}}",
     ),
     ("split: {size: 1G}", "split: {size: 1G, boundary: Byte}"),
+    ("waitFor: {path: _SUCCESS}", "waitFor: {path: _DONE}"),
+    ("onEmpty: Complete", "onEmpty: Fail"),
     ("key: \"{name}\"", "key: \"{name}{split}\""),
     (
         "logicalTime: 2026-11-24T00:00:00Z",

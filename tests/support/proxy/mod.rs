@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::control_plane::ControlPlane;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -141,6 +142,30 @@ impl Proxy {
             kills,
         )
         .await
+    }
+
+    /// One that spoils nothing before the control plane's apiserver, and who goes through it is its administrator.
+    pub(crate) async fn before_apiserver(control_plane: &ControlPlane) -> Proxy {
+        let upstream = Upstream::apiserver(&control_plane.kubeconfig());
+        let (kills, _) = mpsc::unbounded_channel();
+        Proxy::start(
+            upstream,
+            Dialect::Kubernetes,
+            Vec::new(),
+            BTreeMap::new(),
+            kills,
+        )
+        .await
+    }
+
+    /// A kubeconfig for the way through it.
+    pub(crate) fn kubeconfig(&self) -> String {
+        let url = self.url();
+        format!(
+            "apiVersion: v1\nkind: Config\nclusters: [{{name: proxy, cluster: {{server: \"{url}\"}}}}]\n\
+             users: [{{name: nobody, user: {{}}}}]\n\
+             contexts: [{{name: proxy, context: {{cluster: proxy, user: nobody}}}}]\ncurrent-context: proxy\n"
+        )
     }
 
     /// From now on, and those that are held now too: requests of which `holds` says so go no further.

@@ -1,0 +1,3 @@
+module outbound.dev/tests/tools/pod
+
+go 1.26.0
