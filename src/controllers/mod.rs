@@ -5,6 +5,7 @@
 
 mod buckets;
 mod ca_bundle;
+mod compression;
 mod connect;
 mod context;
 mod delivery;

@@ -12,7 +12,8 @@ use super::checksum::Combined;
 use super::context::{Context, unless_stopped};
 use super::error::TransferError;
 use super::memory::{MemoryPool, OverBudget};
-use super::reader::{Hashed, Reader, Then};
+use super::reader::{Encoded, Hashed, More, Reader, Then};
+use super::share::Share;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, Crc64};
 use crate::store::{PartBody, PartChecksum};
@@ -62,9 +63,11 @@ impl From<OverBudget> for ReadFault {
     }
 }
 
-/// A range of the object that was read and hashed once.
+/// A range of the object that was read and hashed once, or what a range of it was compressed to.
 pub(super) struct Piece {
+    /// Of the file; of compressed bytes only the length counts.
     range: ByteRange,
+    source: u64,
     crc: Crc64,
     checksum: PartChecksum,
     memory: Memory,
@@ -73,6 +76,8 @@ pub(super) struct Piece {
 }
 
 enum Memory {
+    /// Compressed: kept until it is confirmed.
+    Kept(Bytes),
     Buffered(Bytes),
     /// Given back after a failure: waiting for the next try holds no memory.
     Released,
@@ -109,11 +114,49 @@ impl Piece {
         let (crc, checksum, memory) = hashed;
         Ok(Self {
             range,
+            source: range.len,
             crc,
             checksum: checksum.unwrap_or(PartChecksum::Crc64(crc)),
             memory,
             broken: Arc::default(),
         })
+    }
+
+    /// Has the object's next part compressed, and says whether another comes.
+    pub(super) async fn encode(
+        context: &Context,
+        reader: &Reader,
+        share: &Share,
+        stop: &CancellationToken,
+    ) -> Result<(Self, More), ReadFault> {
+        let buffer = share.buffer(stop).await?;
+        let turn = unless_stopped(stop, context.reads.acquire()).await?;
+        let Encoded {
+            buffer,
+            len,
+            source,
+            crc64,
+            checksum,
+            then,
+        } = unless_stopped(stop, reader.encode(buffer)).await??;
+        drop(turn);
+        let piece = Self {
+            range: ByteRange {
+                offset: 0,
+                len: len as u64,
+            },
+            source,
+            crc: crc64,
+            checksum: checksum.unwrap_or(PartChecksum::Crc64(crc64)),
+            memory: Memory::Kept(buffer.freeze().slice(..len)),
+            broken: Arc::default(),
+        };
+        Ok((piece, then))
+    }
+
+    /// Bytes of the source that were read for it: what progress counts.
+    pub(super) fn source(&self) -> u64 {
+        self.source
     }
 
     pub(super) fn crc(&self) -> Crc64 {
@@ -138,6 +181,10 @@ impl Piece {
         stop: &CancellationToken,
     ) -> Result<PartBody, ReadFault> {
         match std::mem::replace(&mut self.memory, Memory::Released) {
+            Memory::Kept(bytes) => {
+                self.memory = Memory::Kept(bytes.clone());
+                Ok(PartBody::Buffer(bytes))
+            }
             Memory::Buffered(bytes) => Ok(PartBody::Buffer(bytes)),
             Memory::Released => {
                 let turn = unless_stopped(stop, context.reads.acquire()).await?;

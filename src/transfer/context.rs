@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
 use super::body::held;
-use super::checksum::Md5Wanted;
+use super::checksum::{InOrder, Md5Wanted};
 use super::engine::READS_AT_ONCE;
 use super::error::TransferError;
 use super::learned::Learned;
@@ -17,10 +17,11 @@ use super::memory::MemoryPool;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
+use super::share::Turns;
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{ObjectKey, PartLayout, RecordFormat};
+use crate::plan::{Compression, ObjectKey, PartLayout, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -29,6 +30,7 @@ pub struct Resources {
     memory: MemoryPool,
     slots: Arc<Semaphore>,
     concurrent: u32,
+    turns: Turns,
     limits: DestinationLimits,
     destination: DestinationLimit,
 }
@@ -39,12 +41,14 @@ impl Resources {
     #[must_use]
     pub fn new(memory: u64, max_concurrent_parts: u16) -> Self {
         let memory = MemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let turns = Turns::new(memory.budget());
         let concurrent = u32::from(max_concurrent_parts.max(1));
         let slots = Arc::new(Semaphore::new(concurrent as usize));
         Self {
             memory,
             slots,
             concurrent,
+            turns,
             limits: DestinationLimits::default(),
             destination: DestinationLimit::new(concurrent),
         }
@@ -58,6 +62,10 @@ impl Resources {
             destination: self.limits.of(name, self.concurrent),
             ..self.clone()
         }
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     pub(super) fn destination(&self) -> &DestinationLimit {
@@ -114,8 +122,9 @@ pub(super) struct Context {
 pub(super) struct Outgoing {
     pub(super) slot: Slot,
     pub(super) key: ObjectKey,
-    /// Its length in bytes.
+    /// Its length in bytes, before compression.
     pub(super) len: u64,
+    pub(super) compression: Compression,
     /// Opens exactly its bytes, from 0 to `len`.
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
@@ -257,12 +266,9 @@ impl Context {
         dialect: Dialect,
         stop: &CancellationToken,
     ) -> Result<Result<Reader, SourceFault>, TransferError> {
-        let open = Reader::open(
-            Arc::clone(&outgoing.open),
-            outgoing.md5,
-            self.records,
-            dialect,
-        );
+        let in_order = InOrder::new(outgoing.md5, self.records, dialect);
+        let open = Arc::clone(&outgoing.open);
+        let open = Reader::open(open, in_order, outgoing.compression, outgoing.len);
         unless_stopped(stop, open).await
     }
 }

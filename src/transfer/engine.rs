@@ -22,7 +22,7 @@ use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
-use crate::plan::{ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
+use crate::plan::{Compression, ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
 use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
@@ -238,15 +238,17 @@ impl Run {
 
     async fn object(&self, object: &PlannedObject) -> Result<Landed, TransferError> {
         let slot = Slot::Object(object.sequence);
+        let compression = self.job.plan.compression();
         let (source, index) = (Arc::clone(&self.source), object.source);
         let content = Content::of(object);
         let outgoing = Arc::new(Outgoing {
             slot,
             key: object.key.clone(),
             len: object.len(),
+            compression,
             open: Arc::new(move || Ok(content.read_from(source.open(index)?))),
             md5: self.job.md5,
-            content_type: "application/octet-stream",
+            content_type: compression.content_type(),
         });
         let meter = Arc::new(ObjectMeter::new(Some(self.meter.clone())));
         deliver(&self.context, &outgoing, meter, self.state(slot)).await
@@ -273,6 +275,7 @@ impl Run {
             slot: Slot::Receipt,
             key: self.job.plan.receipt().clone(),
             len: receipt.len() as u64,
+            compression: Compression::None,
             open: Arc::new(move || {
                 let bytes: Bytes = receipt.clone();
                 Ok(Box::new(bytes) as Box<dyn Readable>)

@@ -82,9 +82,9 @@ pub enum TransferPhase {
 /// How far a delivery is. The receipt isn't counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes in all objects.
+    /// Bytes in all objects, before compression.
     pub bytes_total: u64,
-    /// Bytes that the store confirmed. Goes back where an object must start again.
+    /// Those of them that the store confirmed. Goes back where an object must start again.
     pub bytes_done: u64,
     /// Parts of all objects, as far as their sizes tell.
     pub parts_total: u64,
@@ -161,10 +161,10 @@ impl ObjectMeter {
         });
     }
 
-    /// A part of it, of `bytes` bytes, was sent in one request, and confirmed.
-    pub(super) fn sent(&self, bytes: u64) {
+    /// A part of it, of `bytes` bytes, was sent in one request as `sent` bytes, and confirmed.
+    pub(super) fn sent(&self, bytes: u64, sent: u64) {
         self.held(bytes);
-        self.update(|progress| progress.tally.sent(bytes));
+        self.update(|progress| progress.tally.sent(sent));
     }
 
     /// Nothing of the object counts any more.

@@ -62,6 +62,10 @@ struct File<'a> {
     records: u64,
     #[serde(rename = "crc64nvme")]
     crc64: Crc64,
+    #[serde(rename = "compression", skip_serializing_if = "Option::is_none")]
+    compression: Option<&'a str>,
+    #[serde(rename = "uncompressedBytes", skip_serializing_if = "Option::is_none")]
+    uncompressed: Option<u64>,
     #[serde(rename = "versionId", skip_serializing_if = "Option::is_none")]
     version_id: Option<&'a str>,
     #[serde(rename = "source")]
@@ -122,6 +126,7 @@ pub fn render(
     plan: &Plan,
     done: &[Done],
 ) -> Result<Bytes, serde_json::Error> {
+    let compression = plan.compression().name();
     let files: Vec<_> = plan
         .objects()
         .iter()
@@ -140,6 +145,8 @@ pub fn render(
                 md5: digest.md5.as_ref(),
                 records: digest.records,
                 crc64: digest.crc64,
+                compression,
+                uncompressed: compression.map(|_| object.len()),
                 version_id: version_id.as_deref(),
                 source: Origin {
                     path,

@@ -77,10 +77,12 @@ pub(crate) async fn preview(
         message: error.to_string(),
         then: Then::Waits,
     })?;
-    let objects = plan.objects().iter();
-    let parts: Vec<_> = objects
-        .map(|object| PartLayout::new(object.len(), part_size))
-        .collect();
+    // What an object is compressed to isn't known before, so its parts are counted as the engine chooses them.
+    let bytes = plan
+        .objects()
+        .iter()
+        .map(|object| plan.compression().at_most(object.len()));
+    let parts: Vec<_> = bytes.map(|bytes| PartLayout::new(bytes, part_size)).collect();
     Ok(Preview {
         memory: context.resources.memory_for(&parts),
         bucket: target.bucket.as_str().to_owned(),

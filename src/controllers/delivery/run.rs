@@ -345,7 +345,9 @@ fn from_error(error: &TransferError) -> End {
         TransferError::AccessLost { .. } => {
             return End::AccessLost(error.to_string(), Instant::now());
         }
-        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
+        TransferError::Ledger(_)
+        | TransferError::Memory(_)
+        | TransferError::TooLargeToCompress { .. } => return interrupted(error),
         TransferError::Stopped => return End::Stopped,
     };
     End::Failed(reason, error.to_string())
