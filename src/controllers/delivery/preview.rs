@@ -82,7 +82,9 @@ pub(crate) async fn preview(
         .objects()
         .iter()
         .map(|object| plan.compression().at_most(object.len()));
-    let parts: Vec<_> = bytes.map(|bytes| PartLayout::new(bytes, part_size)).collect();
+    let parts: Vec<_> = bytes
+        .map(|bytes| PartLayout::new(bytes, part_size))
+        .collect();
     Ok(Preview {
         memory: context.resources.memory_for(&parts),
         bucket: target.bucket.as_str().to_owned(),
