@@ -169,15 +169,14 @@ async fn watch(shared: Shared, namespace: Option<String>, shutdown: Cancellation
     let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
     let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
     let (destination_news, tell) = destination_news(deliveries.clone());
-    let context = Context::new(
+    let context = Arc::new(Context::new(
         shared,
         destinations.clone(),
         destination_news.listed,
         secrets,
         proofs,
         (runs, cleanups),
-    );
-    let context = Arc::new(context);
+    ));
     observe::count(&context, destinations.clone(), deliveries.clone());
 
     let destination_stream = filtered(

@@ -115,11 +115,7 @@ async fn with_connection(
     }
     let proof = prove_bucket(&connection.bucket, resolved.region, &caller);
     let Ok(Proved { proof, evidence }) = tokio::time::timeout(LONGEST, proof).await else {
-        let message = format!(
-            "the store did not finish answering within {} s",
-            LONGEST.as_secs()
-        );
-        outcome.finding = Finding::Unanswered(DestinationReason::EndpointUnreachable, message);
+        outcome.finding = overdue();
         return;
     };
     let mut met = learned(context, destination, &outcome.question)
@@ -155,6 +151,14 @@ async fn with_connection(
         met,
     );
     outcome.permissions = told.then(|| permissions::published(rights));
+}
+
+fn overdue() -> Finding {
+    let message = format!(
+        "the store did not finish answering within {} s",
+        LONGEST.as_secs()
+    );
+    Finding::Unanswered(DestinationReason::EndpointUnreachable, message)
 }
 
 /// Whose identity signs.

@@ -467,6 +467,22 @@ fn parted(manifests: &str) -> (Vec<Value>, Vec<Value>) {
     documents.partition(|document| document["kind"] == "HelmRelease")
 }
 
+/// Our own chart takes these values.
+fn renders(values: &Value) {
+    let scratch = Scratch::new("values");
+    let file = scratch.path().join("values.yaml");
+    std::fs::write(&file, values.to_string()).unwrap();
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/outbound-operator");
+    let mut command = Command::new(program("helm"));
+    command
+        .args(["template", "outbound-operator"])
+        .arg(chart)
+        .args(["--namespace", "outbound-system", "--values"])
+        .arg(file);
+    let manifests = Output::of(&mut command, None).ok();
+    assert!(manifests.contains("kind: Deployment"), "{manifests}");
+}
+
 /// Flux's and Argo CD's own CRDs take their objects, as the apiserver checks them. Of Flux's HelmRelease there is no CRD
 /// to be had as a Go module: its Go type reads that one, strictly.
 #[tokio::test]
@@ -526,10 +542,16 @@ async fn what_flux_and_argo_cd_read_is_what_their_schemas_say() {
             let mut command = Command::new(program("gitops"));
             command.arg("helmreleases").arg(file);
             assert_eq!(Output::of(&mut command, None).ok(), "1 HelmReleases\n");
+            renders(&release["spec"]["values"]);
             releases += 1;
         }
         for document in &rest {
             check(document).ok();
+            let values = &document["spec"]["source"]["helm"]["valuesObject"];
+            if !values.is_null() {
+                renders(values);
+                releases += 1;
+            }
             checked += 1;
             let mut wrong = document.clone();
             if !wrong["spec"].is_null() {
@@ -539,6 +561,6 @@ async fn what_flux_and_argo_cd_read_is_what_their_schemas_say() {
             }
         }
     }
-    assert_eq!(releases, 1);
+    assert_eq!(releases, 2);
     assert!(checked >= 18, "{checked}");
 }
