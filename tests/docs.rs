@@ -117,11 +117,16 @@ fn every_field_of_a_status_is_named_on_its_kinds_page() {
         let crd = crds.iter().find(|crd| crd.spec.names.kind == kind).unwrap();
         let crd = serde_json::to_value(crd).unwrap();
         let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-        let status = schema["properties"]["status"]["properties"].as_object().unwrap();
+        let status = schema["properties"]["status"]["properties"]
+            .as_object()
+            .unwrap();
         let page = text(page);
         for field in status.keys().filter(|field| *field != "conditions") {
             let is_named = [format!("`{field}`"), format!("`status.{field}")];
-            assert!(is_named.iter().any(|it| page.contains(it)), "{kind}: {field}");
+            assert!(
+                is_named.iter().any(|it| page.contains(it)),
+                "{kind}: {field}"
+            );
         }
     }
 }
@@ -133,7 +138,10 @@ fn the_pages_of_the_kinds_have_the_same_parts() {
         let page = text(page);
         let parts = page.lines().filter_map(|line| line.strip_prefix("## "));
         let parts: Vec<&str> = parts.collect();
-        assert_eq!(parts, ["Writing", "Working", "Debugging", "Events", "Status"]);
+        assert_eq!(
+            parts,
+            ["Writing", "Working", "Debugging", "Events", "Status"]
+        );
     }
 }
 
