@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::abandon;
 use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
-use super::judge::{Delivered, Report, Stage};
+use super::judge::{Delivered, Parts, Report, Stage};
 use super::known::Known;
 use super::notices::Told;
 use super::outcome::{End, Outcome};
@@ -272,6 +272,10 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             TransferPhase::Uploading => Stage::Uploading,
             TransferPhase::Finalizing | TransferPhase::Complete => Stage::Finalizing,
         };
+        report.parts = Parts {
+            done: progress.parts_done,
+            total: progress.parts_total,
+        };
         report.attempts = progress.attempts;
         report.last_error.clone_from(&progress.last_error);
         report
@@ -341,7 +345,9 @@ fn from_error(error: &TransferError) -> End {
         TransferError::AccessLost { .. } => {
             return End::AccessLost(error.to_string(), Instant::now());
         }
-        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
+        TransferError::Ledger(_)
+        | TransferError::Memory(_)
+        | TransferError::TooLargeToCompress { .. } => return interrupted(error),
         TransferError::Stopped => return End::Stopped,
     };
     End::Failed(reason, error.to_string())
