@@ -7,6 +7,10 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[path = "support/markdown.rs"]
+#[allow(dead_code, reason = "the tests of commands use the rest")]
+mod markdown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -103,12 +107,49 @@ fn every_field_of_a_spec_is_documented_and_nothing_else() {
     }
 }
 
+#[test]
+fn every_field_of_a_status_is_named_on_its_kinds_page() {
+    for (kind, page) in [
+        ("OutboundDestination", "docs/destination.md"),
+        ("OutboundDelivery", "docs/delivery.md"),
+    ] {
+        let crds = outbound_operator::api::crds();
+        let crd = crds.iter().find(|crd| crd.spec.names.kind == kind).unwrap();
+        let crd = serde_json::to_value(crd).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let status = schema["properties"]["status"]["properties"]
+            .as_object()
+            .unwrap();
+        let page = text(page);
+        for field in status.keys().filter(|field| *field != "conditions") {
+            let is_named = [format!("`{field}`"), format!("`status.{field}")];
+            assert!(
+                is_named.iter().any(|it| page.contains(it)),
+                "{kind}: {field}"
+            );
+        }
+    }
+}
+
+/// The pages of the kinds can be read in one way.
+#[test]
+fn the_pages_of_the_kinds_have_the_same_parts() {
+    for page in ["docs/destination.md", "docs/delivery.md"] {
+        let page = text(page);
+        let parts = page.lines().filter_map(|line| line.strip_prefix("## "));
+        let parts: Vec<&str> = parts.collect();
+        assert_eq!(
+            parts,
+            ["Writing", "Working", "Debugging", "Events", "Status"]
+        );
+    }
+}
+
 /// The YAML blocks of a Markdown page.
-fn blocks(page: &str) -> Vec<String> {
-    let fenced = page.split("```yaml\n").skip(1);
-    fenced
-        .map(|rest| rest.split("```").next().unwrap().to_owned())
-        .collect()
+fn blocks(page: &str) -> Vec<markdown::Block> {
+    let mut blocks = markdown::blocks(page);
+    blocks.retain(|block| block.language == "yaml");
+    blocks
 }
 
 /// Whether everything in `given` is in `read` too: an unknown field is lost on the way.
@@ -133,10 +174,12 @@ fn assert_known(document: &str, from: &str) {
         Some("OutboundDelivery") => serde_json::from_value::<OutboundDelivery>(given.clone())
             .map(|read| serde_json::to_value(read).unwrap()),
         Some(_) => return,
-        // The configuration refuses unknown keys itself.
+        // The configuration refuses unknown keys itself. Of the chart's values it is a part; the rest is the chart's
+        // schema to refuse, when the page's commands run.
         None => {
+            let config = given.get("config").unwrap_or(&given).clone();
             return drop(
-                serde_json::from_value::<Config>(given)
+                serde_json::from_value::<Config>(config)
                     .unwrap_or_else(|error| panic!("{from}: {error}")),
             );
         }
@@ -150,18 +193,21 @@ fn assert_known(document: &str, from: &str) {
 
 #[test]
 fn every_example_is_known_to_the_types() {
-    let pages = [
-        "README.md",
-        "docs/destination.md",
-        "docs/delivery.md",
-        "docs/configuration.md",
-        "docs/modes/assume-role.md",
-    ];
-    for page in pages {
-        let blocks = blocks(&text(page));
-        assert!(!blocks.is_empty(), "{page} has no example");
-        blocks.iter().for_each(|block| assert_known(block, page));
+    let mut checked = 0;
+    let is_ours = |page: &PathBuf| page.starts_with("docs") || page.as_path() == "README.md";
+    for page in markdown::pages().into_iter().filter(is_ours) {
+        let page = page.to_str().unwrap();
+        for block in blocks(&text(page)) {
+            // The page of the commands shows what is said of it.
+            if block.file() != Some("broken.yaml") {
+                for document in block.text.split("\n---\n") {
+                    assert_known(document, page);
+                    checked += 1;
+                }
+            }
+        }
     }
+    assert!(checked > 15, "{checked}");
     let listed = [
         "quickstart/2-destinations.yaml",
         "quickstart/3-deliveries.yaml",
@@ -285,7 +331,7 @@ fn every_alert_asks_for_metrics_labels_and_words_that_there_are() {
     let [rule] = &blocks(&page)[..] else {
         panic!("one block of rules")
     };
-    let rule: Value = outbound_operator::yaml::read(rule).unwrap();
+    let rule: Value = outbound_operator::yaml::read(&rule.text).unwrap();
     let rules = rule["spec"]["groups"][0]["rules"].as_array().unwrap();
     let known = metrics();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -331,4 +377,74 @@ fn an_unknown_field_in_an_example_is_found() {
                  spec: {permissionMode: AccessKey, bucket: abc, bucktOwner: x}}";
     let found = std::panic::catch_unwind(|| assert_known(wrong, "planted"));
     assert!(found.is_err());
+}
+
+/// What is wrong with a link on that page, if anything is.
+fn dead(page: &Path, link: &str) -> Option<String> {
+    if link.starts_with("https://") {
+        return None;
+    }
+    let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+    let target = match path {
+        "" => page.to_owned(),
+        path => page.parent().unwrap().join(path),
+    };
+    let file = root().join(&target);
+    if !file.exists() {
+        return Some(format!("{}: {link}: no such file", page.display()));
+    }
+    let is_found = anchor.is_empty() || markdown::anchors(&text(&target)).contains(anchor);
+    (!is_found).then(|| format!("{}: {link}: no such heading", page.display()))
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let (mut links, mut wrong) = (0, Vec::new());
+    for page in markdown::pages() {
+        for link in markdown::links(&text(&page)) {
+            links += 1;
+            wrong.extend(dead(&page, &link));
+        }
+    }
+    assert_eq!(wrong, [] as [&str; 0]);
+    assert!(links > 60, "{links}");
+}
+
+#[test]
+fn a_dead_link_is_found() {
+    let page = Path::new("docs/delivery.md");
+    for good in [
+        "",
+        "cutting.md",
+        "#working",
+        "../README.md#install",
+        "modes",
+    ] {
+        assert_eq!(dead(page, good), None);
+    }
+    for wrong in [
+        "cuts.md",
+        "#walking",
+        "cutting.md#no-such",
+        "README.md#install",
+    ] {
+        assert!(dead(page, wrong).is_some(), "{wrong}");
+    }
+    let code = "`[a](b)` and [a](c)\n```\n[a](d)\n```\n";
+    assert_eq!(markdown::links(code), ["c"]);
+}
+
+#[test]
+fn every_page_is_in_the_index() {
+    let index = markdown::links(&text("docs/README.md"));
+    for page in markdown::pages() {
+        if let Ok(page) = page.strip_prefix("docs") {
+            let page = page.to_str().unwrap();
+            assert!(
+                page == "README.md" || index.iter().any(|link| link == page),
+                "{page}"
+            );
+        }
+    }
+    assert!(markdown::links(&text("README.md")).contains(&"docs/README.md".to_owned()));
 }

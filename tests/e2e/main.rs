@@ -20,6 +20,7 @@ mod environment;
 mod gitops;
 mod modes;
 mod observe;
+mod pages;
 mod rbac;
 mod roles;
 mod schema;

@@ -20,6 +20,7 @@ pub(crate) mod dialects;
 pub(crate) mod helm;
 pub(crate) mod hung;
 pub(crate) mod manifest;
+pub(crate) mod markdown;
 pub(crate) mod operator;
 pub(crate) mod process;
 pub(crate) mod proxy;
