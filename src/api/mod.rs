@@ -22,6 +22,7 @@ mod quantity;
 mod reason;
 mod reference;
 mod rules;
+mod source;
 mod split;
 
 pub use assume_role::AssumeRoleSpec;
@@ -31,7 +32,6 @@ pub use crd::crds;
 pub use delivery::{
     DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
     OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec,
-    SourceSpec, VolumeSource, WaitFor,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -48,6 +48,7 @@ pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
 pub use reference::reference_page;
+pub use source::{S3Source, SourceSpec, VolumeSource, WaitFor};
 pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};
 
 /// The API group of all kinds.
