@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test e2e faults compat image lint generate demo
+.PHONY: help build test e2e faults compat fuzz image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -18,7 +18,7 @@ test: ## Runs every test, against a real control plane and a real S3 server
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8} $(CARGO) test --locked --no-fail-fast
 
 # Root, as a kubelet needs it; tests/tools/node --check says what else is missing.
-e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; MINUTES
+e2e: ## The chart on a real node: helm install, kill, upgrade, uninstall, and RBAC against the audit log; two minutes
 	tests/tools/node --check
 	tests/tools/build --node
 	$(CARGO) test --locked --test node -- --ignored --nocapture
@@ -35,6 +35,9 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
+
+fuzz: ## Each fuzz target for 60 s; what breaks goes to fuzz/artifacts
+	hack/fuzz
 
 image: ## Builds the operator for release, minutes, and its container image: target/image/outbound-operator.tar
 	$(CARGO) build --release --locked

@@ -31,6 +31,7 @@ const CRATES: &[(&str, &[&str])] = &[
     // Unmaintained: one module, so that it can be replaced.
     ("serde_yaml", &["yaml"]),
     ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
     // Who counts knows no names of series, and who serves no registry.
     ("prometheus_client", &["metrics"]),
     ("hyper", &["runtime"]),

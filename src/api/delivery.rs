@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compression::CompressionKind;
 use super::condition::{Condition, ConditionType, find};
+use super::receipt::ReceiptSpec;
 use super::rules;
 use super::source::{SourceSpec, WaitFor};
 use super::split::SplitSpec;
@@ -38,6 +40,7 @@ use super::split::SplitSpec;
     validation = rules::immutable_optional("waitFor"),
     validation = rules::immutable_optional("onEmpty"),
     validation = rules::immutable_optional("split"),
+    validation = rules::immutable_optional("compression"),
     validation = rules::immutable_optional("key"),
     validation = rules::immutable_optional("logicalTime"),
     validation = rules::immutable_optional("ifExists"),
@@ -63,7 +66,11 @@ pub struct OutboundDeliverySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSpec>,
 
-    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}".
+    /// How each object is compressed. None (what applies when absent), Gzip: one gzip member, its key ends in .gz. Zstd: one Zstandard frame, its key ends in .zst. The split's size bounds the bytes before compression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionKind>,
+
+    /// The key of each object, behind the destination's prefix. Macros: {stem} {split} {ext} {name} {path} {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{stem}{split}{ext}". Behind it comes .gz or .zst where the object is compressed, unless the template's own text ends so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     #[x_kube(
@@ -135,26 +142,6 @@ pub enum IfExists {
     Fail,
     /// One with the same content is taken for delivered.
     Skip,
-}
-
-/// The receipt's key and content.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiptSpec {
-    /// The receipt's key, behind the destination's prefix. Macros: {date} {timestamp} {delivery} {namespace} {destination}. Absent: "{delivery}.info".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new(r"self.matches('^([^{}]|[{](date|timestamp|delivery|namespace|destination)[}])*$')")
-            .message("a receipt's key has the macros {date} {timestamp} {delivery} {namespace} {destination} and no other braces"),
-        validation = Rule::new("!self.startsWith('/') && !self.contains('//') && !self.endsWith('/')").message("a key has no leading or closing \"/\" and no \"//\""),
-        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a key has no \".\" or \"..\" segment"),
-        validation = rules::no_control_characters()
-    )]
-    pub key: Option<String>,
-
-    /// Whether the receipt gives each object's MD5, which costs more than all else. Absent: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub md5: Option<bool>,
 }
 
 /// Where a delivery stands; for people, derived from the conditions.
@@ -277,10 +264,10 @@ pub struct PlannedDestination {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryProgress {
-    /// Bytes to deliver.
+    /// Bytes to deliver, before compression.
     #[schemars(range(min = 0))]
     pub bytes_total: i64,
-    /// Bytes that the store confirmed.
+    /// Those of them that the store confirmed.
     #[schemars(range(min = 0))]
     pub bytes_done: i64,
     /// The same in percent; 100 only when all is delivered.
@@ -307,10 +294,10 @@ pub struct DeliveredObject {
     /// The whole key.
     #[schemars(length(max = 1024))]
     pub key: String,
-    /// Bytes in it.
+    /// Bytes in it, after compression.
     #[schemars(range(min = 0))]
     pub bytes: i64,
-    /// Newlines in it.
+    /// Newlines in it, before compression.
     #[schemars(range(min = 0))]
     pub lines: i64,
     /// CRC64NVME over the whole object, as S3 writes it.

@@ -4,6 +4,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compression::CompressionKind;
 use super::destination::{AclPolicy, AddressingStyle, PermissionMode};
 
 /// One shard of what is needed to resume a delivery and to write its receipt. Internal to the operator.
@@ -56,6 +57,9 @@ pub struct LedgerHeader {
     pub token: String,
     /// The version of what turns a source's bytes into an object's.
     pub encoder: u32,
+    /// How the objects are compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CompressionKind>,
     /// Bytes in a part.
     #[schemars(range(min = 1))]
     pub part_size: i64,
@@ -177,11 +181,11 @@ pub struct LedgerObject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"), length(max = 64))]
     pub started_at: Option<String>,
-    /// Newlines in the object.
+    /// Newlines in the object, before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub lines: Option<i64>,
-    /// Records in the object.
+    /// Records in the object, before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub records: Option<i64>,

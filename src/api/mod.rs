@@ -10,6 +10,7 @@
 
 mod assume_role;
 mod capability;
+mod compression;
 mod condition;
 mod crd;
 mod delivery;
@@ -20,6 +21,7 @@ mod object;
 mod permission;
 mod quantity;
 mod reason;
+mod receipt;
 mod reference;
 mod rules;
 mod source;
@@ -27,11 +29,12 @@ mod split;
 
 pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
+pub use compression::CompressionKind;
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
 pub use crd::crds;
 pub use delivery::{
     DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
-    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, ReceiptSpec,
+    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -47,6 +50,7 @@ pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use receipt::ReceiptSpec;
 pub use reference::reference_page;
 pub use source::{S3Source, SourceSpec, VolumeSource, WaitFor};
 pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};

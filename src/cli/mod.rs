@@ -2,9 +2,13 @@
 
 mod config_schema;
 mod crds;
+mod deliver;
 mod grant;
 mod input;
+mod outcome;
 mod page;
+mod plan;
+mod progress;
 mod report;
 mod run;
 mod verify;
@@ -17,7 +21,7 @@ use clap::{Parser, Subcommand};
 use crate::api::{reasons_page, reference_page};
 
 /// What `--help` says beside the commands.
-const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
+const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input, 3 (deliver) interrupted.\n\
     Environment: KUBECONFIG (else the pod's ServiceAccount), the AWS SDK's variables for our own identity, RUST_LOG.";
 
 /// Hands data files to customers' S3 buckets, as declared in Kubernetes.
@@ -58,6 +62,21 @@ enum Command {
         #[arg(short, long, value_enum, default_value_t = grant::Output::Text)]
         output: grant::Output,
     },
+    /// Tells what deliveries would write: files, objects, keys, bytes, parts, memory, and what would be refused. Reads the sources, contacts nothing.
+    Plan {
+        #[command(flatten)]
+        input: input::DeliveryInput,
+        /// How the plans are printed.
+        #[arg(short, long, value_enum, default_value_t = plan::Output::Table)]
+        output: plan::Output,
+    },
+    /// Delivers without a cluster, with the operator's own code: proves the destinations, plans, uploads, verifies, writes the receipts. Run again it goes on where it was.
+    Deliver {
+        #[command(flatten)]
+        input: input::DeliveryInput,
+        #[command(flatten)]
+        options: deliver::Options,
+    },
     /// Prints the JSON schema of the configuration file; `make generate` puts it into the chart's.
     #[command(hide = true)]
     ConfigSchema,
@@ -77,7 +96,7 @@ enum Command {
     },
 }
 
-/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
+/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input; 3: interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -85,6 +104,8 @@ pub fn main() -> ExitCode {
         Command::Crds { output } => crds::main(output.as_deref()),
         Command::Verify { input, output } => verify::main(&input, output),
         Command::Grant { input, output } => grant::main(&input, output),
+        Command::Plan { input, output } => plan::main(&input, output),
+        Command::Deliver { input, options } => deliver::main(&input, &options),
         Command::Reasons { output } => page::print("reasons", &reasons_page(), output.as_deref()),
         Command::Reference { output } => {
             page::print("reference", &reference_page(), output.as_deref())

@@ -1,4 +1,4 @@
-//! What `verify` found, for people. Pure.
+//! What `verify` found, for people, and how tables are set. Pure.
 
 use std::fmt::Write as _;
 
@@ -71,7 +71,11 @@ fn condition<'a>(status: &'a Value, type_: &str) -> Option<&'a Value> {
 
 /// One line of text, whatever a store put into it.
 fn word(value: &Value) -> String {
-    let text = value.as_str().unwrap_or_default();
+    line(value.as_str().unwrap_or_default())
+}
+
+/// A text without control characters: one line, whatever somebody put into it.
+pub(super) fn line(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escaped = c.is_control().then(|| c.escape_default());
@@ -81,7 +85,8 @@ fn word(value: &Value) -> String {
         .collect()
 }
 
-fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
+/// Adds rows whose cells stand below each other.
+pub(super) fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..N)
         .map(|column| width(column).unwrap_or_default())

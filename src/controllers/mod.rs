@@ -5,6 +5,7 @@
 
 mod buckets;
 mod ca_bundle;
+mod compression;
 mod connect;
 mod context;
 mod delivery;
@@ -23,8 +24,12 @@ mod watches;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+pub use delivery::{Preview, Then, Unplanned};
 pub use observe::Observers;
-pub use offline::Offline;
+pub use offline::{
+    Deliveries, Doing, End, Ended, Errand, Folder, Left, Offline, OfflineError, Standing,
+    StateError, Tenancy, Told, Urgency,
+};
 pub use start::{StartError, run};
 
 use crate::api::REQUESTED_AT;

@@ -92,20 +92,44 @@ pub async fn run(
     };
     let watches = watches
         .into_iter()
-        .map(|namespace| watch(shared.clone(), namespace, shutdown.clone()));
-    let too_long = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
-    };
+        .map(|namespace| Controllers::new(shared.clone(), namespace).run(shutdown.clone()));
     tokio::select! {
         _ = future::join_all(watches) => {}
-        () = too_long => tracing::warn!("some work did not end in time and is ended where it stands"),
+        () = too_long(&shutdown) => tracing::warn!("some work did not end in time and is ended where it stands"),
     }
     Ok(())
 }
 
+/// Ends when work that was asked to end by `shutdown` has had all the time that it may take.
+pub(super) async fn too_long(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(SHUTDOWN_GRACE + RECONCILES_GRACE).await;
+}
+
 /// What all watches share.
 pub(super) async fn share(
+    config: Config,
+    client: Client,
+    observers: Observers,
+) -> Result<Shared, StartError> {
+    let identity = match &config.identity {
+        Some(identity) => match OwnIdentity::load(&identity.region.parse()?).await {
+            Ok(identity) => Some(identity),
+            Err(error @ NoIdentity) => {
+                tracing::warn!(%error, "CrossAccount and AssumeRole destinations can't be written to");
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(Shared {
+        identity,
+        ..share_without_identity(config, client, observers)?
+    })
+}
+
+/// The same, without looking for credentials of our own.
+pub(super) fn share_without_identity(
     config: Config,
     client: Client,
     observers: Observers,
@@ -123,16 +147,6 @@ pub(super) async fn share(
         use_fips: config.endpoints.use_fips,
         use_dual_stack: config.endpoints.use_dual_stack,
     };
-    let identity = match &config.identity {
-        Some(identity) => match OwnIdentity::load(&identity.region.parse()?).await {
-            Ok(identity) => Some(identity),
-            Err(error @ NoIdentity) => {
-                tracing::warn!(%error, "CrossAccount and AssumeRole destinations can't be written to");
-                None
-            }
-        },
-        None => None,
-    };
     Ok(Shared {
         resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
         recorder: events::recorder(client.clone()),
@@ -141,7 +155,7 @@ pub(super) async fn share(
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),
         config: Arc::new(config),
-        identity,
+        identity: None,
         client,
     })
 }
@@ -154,66 +168,97 @@ fn watch_buffers(shared: &Shared) {
     metrics.sample_by(move |sample| sample.buffers(memory.allocated()));
 }
 
-/// Both controllers for one namespace, or for all, until `shutdown`; then the work in flight lands.
-async fn watch(shared: Shared, namespace: Option<String>, shutdown: CancellationToken) {
-    let (proofs, proof_news) = Proofs::new();
-    let (runs, run_news) = Runs::new();
-    let (cleanups, cleanup_news) = Cleanups::new();
-    let namespace = namespace.as_deref();
-    let of_kind = |kind| Watched::begin(&shared.observers, kind);
-    let (watched_destinations, watched_deliveries) =
-        (of_kind(Kind::Destination), of_kind(Kind::Delivery));
-    let (destination_writer, destination_events) =
-        objects::<GuardedDestination>(&shared.client, namespace);
-    let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, namespace);
-    let (destinations, deliveries) = (destination_writer.as_reader(), delivery_writer.as_reader());
-    let (secrets, secret_news) = secrets(&shared, namespace, &destinations);
-    let (destination_news, tell) = destination_news(deliveries.clone());
-    let context = Arc::new(Context::new(
-        shared,
-        destinations.clone(),
-        destination_news.listed,
-        secrets,
-        proofs,
-        (runs, cleanups),
-    ));
-    observe::count(&context, destinations.clone(), deliveries.clone());
+/// Both controllers for one namespace, or for all.
+pub(super) struct Controllers {
+    context: Arc<Context>,
+    namespace: Option<String>,
+    destinations: (Controller<GuardedDestination>, Store<GuardedDestination>),
+    deliveries: (Controller<Guarded>, Store<Guarded>),
+}
 
-    let destination_stream = filtered(
-        destination_writer,
-        destination_events,
-        watched_destinations,
-        tell,
-    );
-    let destination_controller = Controller::for_stream(destination_stream, destinations.clone())
-        .reconcile_on(proof_news)
-        .reconcile_on(secret_news);
-    let delivery_stream = filtered(delivery_writer, delivery_events, watched_deliveries, |_| {});
-    let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
-        .reconcile_on(destination_news.concerned)
-        .reconcile_on(run_news)
-        .reconcile_on(cleanup_news);
-    let reconciles = future::join(
-        drive(
-            Kind::Destination,
-            destination_controller,
-            destination::reconcile,
-            context.clone(),
-            shutdown.clone(),
-        ),
-        drive(
-            Kind::Delivery,
-            delivery_controller,
-            delivery::reconcile,
-            context.clone(),
-            shutdown.clone(),
-        ),
-    );
-    let work = until_landed(&context, reconciles, shutdown);
-    tokio::select! {
-        () = work => {}
-        () = prune(&context, namespace, &destinations, &deliveries) => {}
-        () = end_runs(&context, &deliveries) => {}
+impl Controllers {
+    /// Controllers that nothing drives yet.
+    pub(super) fn new(shared: Shared, namespace: Option<String>) -> Self {
+        let (proofs, proof_news) = Proofs::new();
+        let (runs, run_news) = Runs::new();
+        let (cleanups, cleanup_news) = Cleanups::new();
+        let within = namespace.as_deref();
+        let of_kind = |kind| Watched::begin(&shared.observers, kind);
+        let (watched_destinations, watched_deliveries) =
+            (of_kind(Kind::Destination), of_kind(Kind::Delivery));
+        let (destination_writer, destination_events) =
+            objects::<GuardedDestination>(&shared.client, within);
+        let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, within);
+        let (destinations, deliveries) =
+            (destination_writer.as_reader(), delivery_writer.as_reader());
+        let (secrets, secret_news) = secrets(&shared, within, &destinations);
+        let (destination_news, tell) = destination_news(deliveries.clone());
+        let context = Arc::new(Context::new(
+            shared,
+            destinations.clone(),
+            destination_news.listed,
+            secrets,
+            proofs,
+            (runs, cleanups),
+        ));
+        observe::count(&context, destinations.clone(), deliveries.clone());
+        let destination_stream = filtered(
+            destination_writer,
+            destination_events,
+            watched_destinations,
+            tell,
+        );
+        let destination_controller =
+            Controller::for_stream(destination_stream, destinations.clone())
+                .reconcile_on(proof_news)
+                .reconcile_on(secret_news);
+        let delivery_stream =
+            filtered(delivery_writer, delivery_events, watched_deliveries, |_| {});
+        let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
+            .reconcile_on(destination_news.concerned)
+            .reconcile_on(run_news)
+            .reconcile_on(cleanup_news);
+        Self {
+            context,
+            namespace,
+            destinations: (destination_controller, destinations),
+            deliveries: (delivery_controller, deliveries),
+        }
+    }
+
+    /// What the reconciles use.
+    pub(super) fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
+    }
+
+    /// Reconciles until `shutdown`; then the work in flight lands.
+    pub(super) async fn run(self, shutdown: CancellationToken) {
+        let context = self.context;
+        let (destination_controller, destinations) = self.destinations;
+        let (delivery_controller, deliveries) = self.deliveries;
+        let reconciles = future::join(
+            drive(
+                Kind::Destination,
+                destination_controller,
+                destination::reconcile,
+                context.clone(),
+                shutdown.clone(),
+            ),
+            drive(
+                Kind::Delivery,
+                delivery_controller,
+                delivery::reconcile,
+                context.clone(),
+                shutdown.clone(),
+            ),
+        );
+        let work = until_landed(&context, reconciles, shutdown);
+        let namespace = self.namespace.as_deref();
+        tokio::select! {
+            () = work => {}
+            () = prune(&context, namespace, &destinations, &deliveries) => {}
+            () = end_runs(&context, &deliveries) => {}
+        }
     }
 }
 

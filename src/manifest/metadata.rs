@@ -40,6 +40,7 @@ pub(super) fn check(object: &mut Value, asked: Option<&str>, refuse: &mut dyn Fn
             refuse(&path, format!("unknown field {path:?}"));
         }
     }
+    without_nulls(&mut object["metadata"]);
     let metadata: ObjectMeta = match serde_json::from_value(object["metadata"].clone()) {
         Ok(metadata) => metadata,
         Err(error) => return refuse("metadata", error.to_string()),
@@ -71,6 +72,18 @@ pub(super) fn check(object: &mut Value, asked: Option<&str>, refuse: &mut dyn Fn
         (None, asked) => asked.unwrap_or(DEFAULT_NAMESPACE).to_owned(),
     };
     object["metadata"]["namespace"] = json!(namespace);
+}
+
+/// A label or an annotation of null is an empty one to the apiserver.
+fn without_nulls(metadata: &mut Value) {
+    for field in ["labels", "annotations"] {
+        let entries = metadata.get_mut(field).and_then(Value::as_object_mut);
+        for (_, value) in entries.into_iter().flatten() {
+            if value.is_null() {
+                *value = json!("");
+            }
+        }
+    }
 }
 
 fn labels(labels: Option<&BTreeMap<String, String>>, refuse: &mut dyn FnMut(&str, String)) {

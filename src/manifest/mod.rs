@@ -96,5 +96,34 @@ pub fn read(name: &str, text: &str, namespace: Option<&str>) -> Result<Manifests
     collected.finish()
 }
 
+/// Whether a delivery of that name may become what `new` says, by the CRD's own rules for a change.
+///
+/// # Errors
+/// Each field that is fixed once the delivery is created.
+pub fn check_change(old: &OutboundDelivery, new: &OutboundDelivery) -> Result<(), Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut refuse = |path: &str, message: String| {
+        mistakes.push(Mistake {
+            place: format!("{path}: "),
+            message,
+        });
+    };
+    let object = |delivery: &OutboundDelivery| {
+        let fixed = OutboundDelivery {
+            status: None,
+            ..delivery.clone()
+        };
+        serde_json::to_value(fixed).unwrap_or_default()
+    };
+    if let Some(schema) = schema::CustomSchema::of("OutboundDelivery") {
+        schema.check_change(&object(old), &object(new), &mut refuse);
+    }
+    if mistakes.is_empty() {
+        Ok(())
+    } else {
+        Err(Mistakes(mistakes))
+    }
+}
+
 #[cfg(test)]
 mod tests;

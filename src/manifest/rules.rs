@@ -101,6 +101,22 @@ impl Rules {
         }
     }
 
+    /// Tells of each rule that a change from `old` to `new` breaks. Both are objects in which nothing is wrong.
+    pub(super) fn check_change(
+        &self,
+        old: &Value,
+        new: &Value,
+        refuse: &mut dyn FnMut(&str, String),
+    ) {
+        let evaluator = self.evaluator.lock();
+        let evaluator = evaluator.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (old, new) = (digits(old, &self.schema), digits(new, &self.schema));
+        let answer = evaluator.validate_compiled(&self.compiled, &new, Some(&old));
+        for error in answer.err().into_iter().flatten() {
+            refuse(&error.field_path, error.message);
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn compiled(&self) -> &CompiledSchema {
         &self.compiled

@@ -20,6 +20,8 @@ pub(super) struct CustomSchema {
     kind: String,
     version: String,
     schema: Value,
+    /// Of the status nothing is taken, but that its fields are known.
+    status: Value,
     form: Result<Validator, String>,
     rules: Rules,
 }
@@ -52,7 +54,7 @@ impl CustomSchema {
         let mut schema = version["schema"]["openAPIV3Schema"].clone();
         let properties = schema["properties"].as_object_mut()?;
         // The status is the operator's: the apiserver takes none from a manifest.
-        properties.remove("status");
+        let status = properties.remove("status").unwrap_or_default();
         for field in ["apiVersion", "kind"] {
             properties.insert(field.to_owned(), json!({"type": "string"}));
         }
@@ -69,8 +71,19 @@ impl CustomSchema {
             version: format!("{GROUP}/{}", version["name"].as_str()?),
             rules: Rules::of(&schema),
             schema,
+            status,
             form,
         })
+    }
+
+    /// Tells of everything in a change from `old` to `new` that isn't allowed.
+    pub(super) fn check_change(
+        &self,
+        old: &Value,
+        new: &Value,
+        refuse: &mut dyn FnMut(&str, String),
+    ) {
+        self.rules.check_change(old, new, refuse);
     }
 
     /// The kind.
@@ -103,7 +116,8 @@ impl CustomSchema {
             refuse("apiVersion", message);
         }
         if let Some(members) = object.as_object_mut() {
-            members.remove("status");
+            let status = members.remove("status").unwrap_or_default();
+            unknown_fields(&status, &self.status, "status", refuse);
         }
         without_nulls(object, &self.schema);
         unknown_fields(object, &self.schema, "", refuse);

@@ -170,15 +170,16 @@ impl From<Md5Digest> for String {
     }
 }
 
-/// What was counted and computed over an object's delivered bytes.
+/// What was counted and computed over an object's bytes: those that are delivered, but for the counts, which are
+/// of those before compression.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectDigest {
     /// Bytes in the object.
     pub bytes: u64,
-    /// Newlines in the object, as `wc -l` counts.
+    /// Newlines in the object before compression, as `wc -l` counts.
     pub lines: u64,
-    /// Records in the object: delimiters, and one more where the last record has none.
+    /// Records in the object before compression: delimiters, and one more where the last record has none.
     pub records: u64,
     /// CRC64NVME over the whole object.
     pub crc64: Crc64,

@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a clock or the network; what it must know of a file's content it asks
 //! through [`Boundaries`].
 
+mod compression;
 mod digest;
 mod key;
 mod limits;
@@ -13,6 +14,7 @@ mod record;
 mod split;
 mod template;
 
+pub use compression::Compression;
 pub use digest::{ChecksumInvalid, Crc32c, Crc64, Md5Digest, ObjectDigest};
 pub use key::{KeyInvalid, KeyPrefix, ObjectKey};
 pub use limits::{

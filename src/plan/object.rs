@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::compression::Compression;
 use super::key::ObjectKey;
 use super::limits::{MAX_OBJECTS, MAX_SPLIT_SIZE};
 
@@ -202,6 +203,7 @@ pub struct Plan {
     pub(super) sources: Vec<SourceFile>,
     pub(super) objects: Vec<PlannedObject>,
     pub(super) receipt: ObjectKey,
+    pub(super) compression: Compression,
 }
 
 impl Plan {
@@ -246,12 +248,23 @@ impl Plan {
             sources,
             objects,
             receipt,
+            compression: Compression::None,
         })
     }
 
-    /// The hash over sources, their fingerprints, the ranges, repeated headers and all keys. Every text is preceded
-    /// by its length, every list by its count, so that no two plans are written alike. A plan that repeats nothing
-    /// hashes as it did before headers could be: ledgers and tokens of older versions stay good.
+    /// The same plan, whose objects are compressed so. Their ranges are those before compression.
+    #[must_use]
+    pub fn compressed(self, compression: Compression) -> Self {
+        Self {
+            compression,
+            ..self
+        }
+    }
+
+    /// The hash over sources, their fingerprints, the ranges, repeated headers, all keys and the compression. Every
+    /// text is preceded by its length, every list by its count, so that no two plans are written alike. A plan that
+    /// repeats and compresses nothing hashes as it did before there were such: ledgers and tokens of older versions
+    /// stay good.
     #[must_use]
     pub fn hash(&self) -> PlanHash {
         let mut hasher = Sha256::new();
@@ -283,6 +296,11 @@ impl Plan {
             hasher.update((object.key.as_str().len() as u64).to_be_bytes());
             hasher.update(object.key.as_str());
         }
+        // At the end and only where there is one: plans without keep the hash that they always had.
+        if let Some(name) = self.compression.name() {
+            hasher.update((name.len() as u64).to_be_bytes());
+            hasher.update(name);
+        }
         let mut hex = String::with_capacity(64);
         for byte in hasher.finalize() {
             // Writing to a String can't fail.
@@ -309,7 +327,13 @@ impl Plan {
         &self.receipt
     }
 
-    /// Bytes in all objects together (before any compression), repeated headers included.
+    /// How the objects are compressed. The receipt isn't.
+    #[must_use]
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Bytes in all objects together, before compression and repeated headers included.
     #[must_use]
     pub fn bytes_total(&self) -> u64 {
         self.objects.iter().map(PlannedObject::len).sum()

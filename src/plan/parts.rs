@@ -60,10 +60,23 @@ impl PartLayout {
         }
     }
 
+    /// The parts of an object for which this was the layout at most, once it is known to have `object_len`
+    /// bytes: those of a compressed object.
+    #[must_use]
+    pub const fn of_len(self, object_len: u64) -> Self {
+        Self { object_len, ..self }
+    }
+
     /// Bytes in every part but the last.
     #[must_use]
     pub const fn part_size(&self) -> u64 {
         self.part_size
+    }
+
+    /// Bytes in the largest part.
+    #[must_use]
+    pub fn largest(&self) -> u64 {
+        self.part_size.min(self.object_len)
     }
 
     /// How many parts there are; an empty object has one, of no bytes.

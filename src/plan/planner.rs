@@ -6,6 +6,7 @@ use std::io;
 use jiff::Timestamp;
 
 use super::Boundaries;
+use super::compression::Compression;
 use super::key::{KeyInvalid, KeyPrefix, ObjectKey};
 use super::limits::MAX_OBJECTS;
 use super::object::{ByteRange, Plan, PlanInvalid, PlannedObject, SourceFile};
@@ -32,6 +33,8 @@ pub struct PlanRequest {
     pub names: Names,
     /// What `{date}` and `{timestamp}` render.
     pub logical_time: Timestamp,
+    /// How the objects are compressed; the split's size bounds them before.
+    pub compression: Compression,
 }
 
 /// Who wants a key.
@@ -248,7 +251,7 @@ pub fn plan(
             });
         }
     }
-    Ok(Plan::restore(files, objects, receipt)?)
+    Ok(Plan::restore(files, objects, receipt)?.compressed(request.compression))
 }
 
 fn with_path(error: CutError, path: &str) -> PlanError {
@@ -294,7 +297,13 @@ fn object_key(
     file: &OfFile<'_>,
     owner: &KeyOwner,
 ) -> Result<ObjectKey, PlanError> {
-    let rendered = request.key.render(common, file);
+    let mut rendered = request.key.render(common, file);
+    let suffix = request.compression.suffix();
+    if let Ok(key) = &mut rendered
+        && !request.key.closes_with(suffix)
+    {
+        key.push_str(suffix);
+    }
     finish_key(request, rendered, owner)
 }
 

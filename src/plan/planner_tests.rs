@@ -102,6 +102,7 @@ fn request(size: u64) -> PlanRequest {
             destination: "acme".into(),
         },
         logical_time: "2026-11-24T00:00:00Z".parse().unwrap(),
+        compression: Compression::None,
     }
 }
 
@@ -466,6 +467,76 @@ fn formats() -> impl Strategy<Value = RecordFormat> {
         Just(RecordFormat::Lines(Delimiter::Crlf)),
         Just(RecordFormat::Csv),
     ]
+}
+
+/// The objects' keys, and the receipt's.
+fn compressed_keys(
+    template: &str,
+    compression: Compression,
+    files: &[(&str, &str)],
+) -> Result<(Vec<String>, String), PlanError> {
+    let mut request = request(4);
+    request.key = KeyTemplate::parse(template).unwrap();
+    request.compression = compression;
+    let plan = plan_text(&request, files)?;
+    let keys = shape(&plan).into_iter().map(|(key, _)| key.to_owned());
+    Ok((keys.collect(), plan.receipt().to_string()))
+}
+
+#[test]
+fn a_compressed_object_says_so_at_the_end_of_its_key() {
+    use Compression::{Gzip, None, Zstd};
+    for (template, compression, file, expected) in [
+        ("{stem}{split}{ext}", Gzip, "a.csv", "a.csv.gz"),
+        ("{stem}{split}{ext}", Zstd, "a.csv", "a.csv.zst"),
+        ("{stem}{split}{ext}", Zstd, "plain", "plain.zst"),
+        // The file is compressed once more.
+        ("{name}", Gzip, "a.csv.gz", "a.csv.gz.gz"),
+        // The template says it itself.
+        ("f_{date}.sync.gz", Gzip, "a", "f_2026-11-24.sync.gz"),
+        ("f_{date}.sync", Gzip, "a", "f_2026-11-24.sync.gz"),
+        ("f.sync.gz", Zstd, "a", "f.sync.gz.zst"),
+        ("f.sync.gz", None, "a", "f.sync.gz"),
+    ] {
+        let (keys, receipt) = compressed_keys(template, compression, &[(file, "1\n")]).unwrap();
+        assert_eq!(keys, [format!("audience/{expected}")]);
+        assert_eq!(receipt, "audience/daily.info");
+    }
+    let whole = [("a.csv", "1\n2\n3\n")];
+    let (cut, _) = compressed_keys("{stem}{split}{ext}", Gzip, &whole).unwrap();
+    assert_eq!(cut, ["audience/a-001.csv.gz", "audience/a-002.csv.gz"]);
+}
+
+#[test]
+fn compressed_keys_collide_as_they_are_sent() {
+    let two = [("a", "1\n"), ("b", "1\n")];
+    let Err(PlanError::KeyCollision { key, .. }) = compressed_keys("same", Compression::Gzip, &two)
+    else {
+        panic!("both have the key same.gz");
+    };
+    assert_eq!(key.as_str(), "audience/same.gz");
+    // The receipt's own key, but for what stands behind it.
+    let (keys, _) = compressed_keys("daily.info", Compression::Gzip, &[("a", "1\n")]).unwrap();
+    assert_eq!(keys, ["audience/daily.info.gz"]);
+}
+
+#[test]
+fn the_compression_is_part_of_the_plan() {
+    let of = |compression| {
+        let mut request = request(4);
+        request.compression = compression;
+        // A template that names the same key in each case.
+        request.key = KeyTemplate::parse("{stem}.gz").unwrap();
+        plan_text(&request, &[("a", "1\n")]).unwrap()
+    };
+    let (none, gzip) = (of(Compression::None), of(Compression::Gzip));
+    assert_eq!(none.objects(), gzip.objects());
+    assert_ne!(none.hash(), gzip.hash());
+    assert_ne!(
+        gzip.hash(),
+        gzip.clone().compressed(Compression::Zstd).hash()
+    );
+    assert_eq!(none.hash(), gzip.compressed(Compression::None).hash());
 }
 
 fn headers() -> impl Strategy<Value = Header> {

@@ -240,6 +240,12 @@ impl KeyTemplate {
     ) -> Result<String, TimestampInvalid> {
         render(&self.0, common, file)
     }
+
+    /// Whether the template's own text ends so. What a macro renders doesn't count: a file that happens to be
+    /// called `a.csv.gz` is compressed once more, and its key should say so.
+    pub(super) fn closes_with(&self, suffix: &str) -> bool {
+        matches!(self.0.last(), Some(Piece::Text(text)) if text.ends_with(suffix))
+    }
 }
 
 /// The template of the receipt's key: no macro that speaks of one file.

@@ -78,6 +78,7 @@ fn a_sparse_terabyte_is_planned_from_a_few_blocks() {
     let mut split = SplitSpec::new(SplitSize::new(size).unwrap());
     split.max_record_size = 1 << 20;
     let request = PlanRequest {
+        compression: crate::plan::Compression::None,
         split,
         key: KeyTemplate::parse(KeyTemplate::DEFAULT).unwrap(),
         receipt: ReceiptTemplate::parse(ReceiptTemplate::DEFAULT).unwrap(),

@@ -1,13 +1,13 @@
 //! Looks at a key before, or instead of, writing it: what is there and ours isn't sent again, what is
 //! somebody else's isn't touched.
 
-use super::body::{Piece, ReadFault};
-use super::checksum::Combined;
+use super::body::ReadFault;
 use super::context::{Refused, unless_stopped};
 use super::error::TransferError;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
-use crate::plan::ObjectDigest;
+use super::pieces::{Pieces, share};
+use crate::plan::{Compression, ObjectDigest};
 use crate::store::{Bucket, ConditionalWrite, Dialect, HeldObject, ReadBack};
 
 /// What to do with an object that is there already and that isn't this delivery's by its token.
@@ -46,8 +46,7 @@ impl Task<'_> {
             Glance::Nothing | Glance::Hidden => return Ok(Step::Begin),
         };
         let comparable = self.has_token(&held) || self.may_skip(&held);
-        let same_length = held.bytes == self.outgoing.len || self.is_receipt(&held);
-        if !comparable || !same_length {
+        if !comparable || !(self.may_be_of_length(held.bytes) || self.is_receipt(&held)) {
             return Err(self.exists());
         }
         let digest = self.read_through().await?;
@@ -55,7 +54,8 @@ impl Task<'_> {
             _ if self.is_ours(&held, &digest) => {
                 Ok(Step::Landed(landed(digest, held, Landing::Adopted)))
             }
-            Some(theirs) if self.has_token(&held) => {
+            // Another version of the encoder may have written it: then it is whole, but not what we would write.
+            Some(theirs) if self.has_token(&held) && !self.is_compressed() => {
                 let (key, ours) = (self.outgoing.key.clone(), digest.crc64);
                 Err(TransferError::ChecksumMismatch { key, ours, theirs })
             }
@@ -107,6 +107,20 @@ impl Task<'_> {
         }
     }
 
+    fn is_compressed(&self) -> bool {
+        self.outgoing.compression != Compression::None
+    }
+
+    /// Whether an object of `bytes` bytes may be what we would write.
+    fn may_be_of_length(&self, bytes: u64) -> bool {
+        let (len, compression) = (self.outgoing.len, self.outgoing.compression);
+        if self.is_compressed() {
+            bytes <= compression.at_most(len)
+        } else {
+            bytes == len
+        }
+    }
+
     fn is_ours(&self, held: &HeldObject, digest: &ObjectDigest) -> bool {
         let crc = match held.crc64 {
             Some(crc) => crc == digest.crc64,
@@ -152,13 +166,11 @@ impl Task<'_> {
         let (context, stop) = (self.context, self.stop());
         let reader = context.reader(self.outgoing, Dialect::Crc64Nvme, stop);
         let reader = reader.await??;
-        let mut whole = Combined::new();
-        for part in self.layout().parts() {
-            let piece = Piece::hash(context, &reader, part.range, stop).await?;
-            whole.append(piece.crc(), piece.len());
-        }
+        let share = share(context, self.outgoing, stop).await?;
+        let mut pieces = Pieces::new(context, self.outgoing, &reader, share.as_ref());
+        while pieces.next(stop).await?.is_some() {}
         let counted = unless_stopped(stop, reader.finish()).await??;
-        Ok(counted.digest(whole))
+        Ok(counted.digest(pieces.whole()))
     }
 }
 

@@ -12,7 +12,8 @@ use super::checksum::Combined;
 use super::context::{Context, unless_stopped};
 use super::error::TransferError;
 use super::memory::{MemoryPool, OverBudget};
-use super::reader::{Hashed, Reader, Then};
+use super::reader::{Encoded, Hashed, More, Reader, Then};
+use super::share::Share;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, Crc64};
 use crate::store::{PartBody, PartChecksum};
@@ -24,6 +25,19 @@ const PARTS_IN_BUDGET: usize = 4;
 /// Bytes in a chunk of a streamed part, where the budget isn't smaller still. Each streamed part
 /// has two: one that is read and one that is on its way.
 const CHUNK: usize = 1 << 20;
+
+/// Bytes of the budget that a part of `len` bytes holds while it is under way.
+pub(super) fn held(budget: usize, len: u64) -> u64 {
+    match usize::try_from(len) {
+        Ok(part) if part <= budget / PARTS_IN_BUDGET => len,
+        _ => 2 * chunk(budget) as u64,
+    }
+}
+
+/// Bytes in a chunk of a streamed part.
+fn chunk(budget: usize) -> usize {
+    CHUNK.min(budget / 8).max(1)
+}
 
 /// Why bytes could not be had.
 pub(super) enum ReadFault {
@@ -49,9 +63,11 @@ impl From<OverBudget> for ReadFault {
     }
 }
 
-/// A range of the object that was read and hashed once.
+/// A range of the object that was read and hashed once, or what a range of it was compressed to.
 pub(super) struct Piece {
+    /// Of the file; of compressed bytes only the length counts.
     range: ByteRange,
+    source: u64,
     crc: Crc64,
     checksum: PartChecksum,
     memory: Memory,
@@ -60,6 +76,8 @@ pub(super) struct Piece {
 }
 
 enum Memory {
+    /// Compressed: kept until it is confirmed.
+    Kept(Bytes),
     Buffered(Bytes),
     /// Given back after a failure: waiting for the next try holds no memory.
     Released,
@@ -96,11 +114,49 @@ impl Piece {
         let (crc, checksum, memory) = hashed;
         Ok(Self {
             range,
+            source: range.len,
             crc,
             checksum: checksum.unwrap_or(PartChecksum::Crc64(crc)),
             memory,
             broken: Arc::default(),
         })
+    }
+
+    /// Has the object's next part compressed, and says whether another comes.
+    pub(super) async fn encode(
+        context: &Context,
+        reader: &Reader,
+        share: &Share,
+        stop: &CancellationToken,
+    ) -> Result<(Self, More), ReadFault> {
+        let buffer = share.buffer(stop).await?;
+        let turn = unless_stopped(stop, context.reads.acquire()).await?;
+        let Encoded {
+            buffer,
+            len,
+            source,
+            crc64,
+            checksum,
+            then,
+        } = unless_stopped(stop, reader.encode(buffer)).await??;
+        drop(turn);
+        let piece = Self {
+            range: ByteRange {
+                offset: 0,
+                len: len as u64,
+            },
+            source,
+            crc: crc64,
+            checksum: checksum.unwrap_or(PartChecksum::Crc64(crc64)),
+            memory: Memory::Kept(buffer.freeze().slice(..len)),
+            broken: Arc::default(),
+        };
+        Ok((piece, then))
+    }
+
+    /// Bytes of the source that were read for it: what progress counts.
+    pub(super) fn source(&self) -> u64 {
+        self.source
     }
 
     pub(super) fn crc(&self) -> Crc64 {
@@ -125,6 +181,10 @@ impl Piece {
         stop: &CancellationToken,
     ) -> Result<PartBody, ReadFault> {
         match std::mem::replace(&mut self.memory, Memory::Released) {
+            Memory::Kept(bytes) => {
+                self.memory = Memory::Kept(bytes.clone());
+                Ok(PartBody::Buffer(bytes))
+            }
             Memory::Buffered(bytes) => Ok(PartBody::Buffer(bytes)),
             Memory::Released => {
                 let turn = unless_stopped(stop, context.reads.acquire()).await?;
@@ -177,7 +237,7 @@ async fn hash_in_chunks(
     range: ByteRange,
     stop: &CancellationToken,
 ) -> Result<(Crc64, Option<PartChecksum>, Memory), ReadFault> {
-    let chunk = CHUNK.min(pool.budget() / 8).max(1);
+    let chunk = chunk(pool.budget());
     let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
     let mut combined = Combined::new();
     let mut rest = range;

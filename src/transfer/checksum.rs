@@ -127,8 +127,19 @@ impl InOrder {
         }
     }
 
-    /// The next bytes of the object.
+    /// The next bytes of the object, which is delivered as it is.
     pub(super) fn push(&mut self, block: &[u8]) {
+        self.push_delivered(block);
+        self.push_source(block);
+    }
+
+    /// The next bytes before compression: what records are counted in.
+    pub(super) fn push_source(&mut self, block: &[u8]) {
+        self.records.update(block);
+    }
+
+    /// The next bytes as they are delivered.
+    pub(super) fn push_delivered(&mut self, block: &[u8]) {
         if let Some(md5) = &mut self.md5 {
             md5.update(block);
         }
@@ -137,7 +148,6 @@ impl InOrder {
             OfPart::Crc32c(crc) => crc.update(block),
             OfPart::Md5(md5) => md5.update(block),
         }
-        self.records.update(block);
     }
 
     /// Ends a part: what a lesser dialect asks for over its bytes. The next begins with the next block.

@@ -22,7 +22,7 @@ impl Task<'_> {
     ) -> Result<Step, TransferError> {
         match self.list_parts(&filled.open.upload).await {
             Ok(held) if filled.parts.is_empty() => {
-                if !self.covers(&held) {
+                if !self.covers(&held, filled.digest.bytes) {
                     return Ok(Step::Fill(filled.open, held));
                 }
                 filled.parts = uploaded(held);
@@ -224,9 +224,9 @@ impl Task<'_> {
         }
     }
 
-    /// Whether the store has every part in full: they were all there before Complete was recorded.
-    fn covers(&self, held: &HeldParts) -> bool {
-        let layout = self.layout();
+    /// Whether the store has every part of the object of `bytes` bytes in full: they were all there before Complete was recorded.
+    fn covers(&self, held: &HeldParts, bytes: u64) -> bool {
+        let layout = self.layout().of_len(bytes);
         held.len() as u64 == layout.count()
             && layout.parts().all(|part| {
                 let there = held.get(&part.number.get());

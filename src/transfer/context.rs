@@ -6,7 +6,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
-use super::checksum::Md5Wanted;
+use super::body::held;
+use super::checksum::{InOrder, Md5Wanted};
+use super::engine::READS_AT_ONCE;
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
@@ -15,10 +17,11 @@ use super::memory::MemoryPool;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::retry::{Attempts, Failure, Seen, is_retryable};
+use super::share::Turns;
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{ObjectKey, RecordFormat};
+use crate::plan::{Compression, ObjectKey, PartLayout, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -27,6 +30,7 @@ pub struct Resources {
     memory: MemoryPool,
     slots: Arc<Semaphore>,
     concurrent: u32,
+    turns: Turns,
     limits: DestinationLimits,
     destination: DestinationLimit,
 }
@@ -37,12 +41,14 @@ impl Resources {
     #[must_use]
     pub fn new(memory: u64, max_concurrent_parts: u16) -> Self {
         let memory = MemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let turns = Turns::new(memory.budget());
         let concurrent = u32::from(max_concurrent_parts.max(1));
         let slots = Arc::new(Semaphore::new(concurrent as usize));
         Self {
             memory,
             slots,
             concurrent,
+            turns,
             limits: DestinationLimits::default(),
             destination: DestinationLimit::new(concurrent),
         }
@@ -58,6 +64,10 @@ impl Resources {
         }
     }
 
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     pub(super) fn destination(&self) -> &DestinationLimit {
         &self.destination
     }
@@ -66,6 +76,18 @@ impl Resources {
     #[must_use]
     pub fn memory(&self) -> &MemoryPool {
         &self.memory
+    }
+
+    /// Bytes of buffers that a delivery of objects in these parts holds at most: its largest part for each request
+    /// under way and each read ahead, never over the budget.
+    #[must_use]
+    pub fn memory_for(&self, objects: &[PartLayout]) -> u64 {
+        let budget = self.memory.budget();
+        let largest = objects.iter().map(PartLayout::largest).max();
+        let parts = objects.iter().map(PartLayout::count).sum::<u64>();
+        let at_once = parts.min(u64::from(self.concurrent) + READS_AT_ONCE as u64);
+        let wanted = held(budget, largest.unwrap_or_default()).saturating_mul(at_once);
+        wanted.min(budget as u64)
     }
 
     /// Parts under way at most.
@@ -100,8 +122,9 @@ pub(super) struct Context {
 pub(super) struct Outgoing {
     pub(super) slot: Slot,
     pub(super) key: ObjectKey,
-    /// Its length in bytes.
+    /// Its length in bytes, before compression.
     pub(super) len: u64,
+    pub(super) compression: Compression,
     /// Opens exactly its bytes, from 0 to `len`.
     pub(super) open: Opener,
     pub(super) md5: Md5Wanted,
@@ -243,12 +266,9 @@ impl Context {
         dialect: Dialect,
         stop: &CancellationToken,
     ) -> Result<Result<Reader, SourceFault>, TransferError> {
-        let open = Reader::open(
-            Arc::clone(&outgoing.open),
-            outgoing.md5,
-            self.records,
-            dialect,
-        );
+        let in_order = InOrder::new(outgoing.md5, self.records, dialect);
+        let open = Arc::clone(&outgoing.open);
+        let open = Reader::open(open, in_order, outgoing.compression, outgoing.len);
         unless_stopped(stop, open).await
     }
 }

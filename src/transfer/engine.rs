@@ -22,12 +22,12 @@ use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
-use crate::plan::{ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
+use crate::plan::{Compression, ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
 use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash
 /// side by side, and a source that hangs keeps no more of the budget.
-const READS_AT_ONCE: usize = 4;
+pub(super) const READS_AT_ONCE: usize = 4;
 
 /// A delivery to make.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<Delivered, TransferError> {
     let meter = Meter::new(progress);
-    meter.update(|progress| *progress = start_of(&job.plan));
+    meter.update(|progress| *progress = start_of(&job.plan, job.part_size));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let context = Arc::new(Context {
         buckets: bucket,
@@ -147,10 +147,13 @@ pub async fn run(
     })
 }
 
-fn start_of(plan: &Plan) -> Progress {
+fn start_of(plan: &Plan, part_size: u64) -> Progress {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let parts = plan.objects().iter();
+    let parts = parts.map(|object| PartLayout::new(object.len(), part_size).count());
     Progress {
         bytes_total: plan.bytes_total(),
+        parts_total: parts.sum(),
         objects_total: count(plan.objects().len()),
         files_total: count(plan.sources().len()),
         ..Progress::default()
@@ -235,15 +238,17 @@ impl Run {
 
     async fn object(&self, object: &PlannedObject) -> Result<Landed, TransferError> {
         let slot = Slot::Object(object.sequence);
+        let compression = self.job.plan.compression();
         let (source, index) = (Arc::clone(&self.source), object.source);
         let content = Content::of(object);
         let outgoing = Arc::new(Outgoing {
             slot,
             key: object.key.clone(),
             len: object.len(),
+            compression,
             open: Arc::new(move || Ok(content.read_from(source.open(index)?))),
             md5: self.job.md5,
-            content_type: "application/octet-stream",
+            content_type: compression.content_type(),
         });
         let meter = Arc::new(ObjectMeter::new(Some(self.meter.clone())));
         deliver(&self.context, &outgoing, meter, self.state(slot)).await
@@ -270,6 +275,7 @@ impl Run {
             slot: Slot::Receipt,
             key: self.job.plan.receipt().clone(),
             len: receipt.len() as u64,
+            compression: Compression::None,
             open: Arc::new(move || {
                 let bytes: Bytes = receipt.clone();
                 Ok(Box::new(bytes) as Box<dyn Readable>)

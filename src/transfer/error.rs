@@ -89,6 +89,22 @@ pub enum TransferError {
     /// The memory budget can't hold the smallest piece. The operator's configuration must change.
     #[error(transparent)]
     Memory(#[from] OverBudget),
+    /// A compressed object's parts are held until they are confirmed, and the budget can't hold them. The
+    /// operator's configuration must change, or the delivery.
+    #[error(
+        "compressing {key}, of {bytes} bytes: its parts take {needed} bytes of memory, and one object may take {most} (three quarters of transfer.memory): the operator's transfer.memory must be {} at least, or the delivery needs a smaller split.size",
+        at_least(*needed)
+    )]
+    TooLargeToCompress {
+        /// The key.
+        key: ObjectKey,
+        /// Bytes before compression.
+        bytes: u64,
+        /// Bytes of memory that it takes.
+        needed: usize,
+        /// Bytes of memory that one object may take.
+        most: usize,
+    },
     /// Stopped as asked, at a part boundary. Uploads are open and the ledger knows them.
     #[error("stopped at a part boundary")]
     Stopped,
@@ -100,6 +116,11 @@ impl TransferError {
         let (key, error) = (key.clone(), Box::new(error));
         Self::AccessLost { key, error }
     }
+}
+
+/// The budget, in MiB, three quarters of which are `needed` bytes.
+fn at_least(needed: usize) -> String {
+    format!("{}Mi", (needed / 3 + 1).saturating_mul(4).div_ceil(1 << 20))
 }
 
 struct Attempt<'a>(&'a Option<UploadId>);

@@ -7,10 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::plan::ObjectDigest;
 use crate::store::{UploadId, UploadedPart};
 
-/// Changes whenever the same plan would be encoded into other bytes or parts; a ledger of another
-/// version must not be resumed in mid-object.
-pub const ENCODER_VERSION: u32 = 1;
-
 /// Parts that [`ObjectState::Completing`] names at most: about 80 bytes each, so that one entry stays
 /// far under the 512 KiB of a ledger object. Where there are more, ListParts names them.
 pub(super) const MAX_RECORDED_PARTS: usize = 1000;

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
-//! | `content`, `reader`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `encode`, `share` | compression, and the memory that it takes |
 //! | `limits` | how many parts a destination bears |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
@@ -20,6 +21,7 @@ mod checksum;
 mod complete;
 mod content;
 mod context;
+mod encode;
 mod engine;
 mod error;
 mod learned;
@@ -29,12 +31,14 @@ mod memory;
 mod object;
 mod orphans;
 mod parts;
+mod pieces;
 mod probe;
 mod progress;
 mod put;
 mod reader;
 mod receipt;
 mod retry;
+mod share;
 mod source;
 mod tally;
 mod token;
@@ -48,14 +52,15 @@ pub use abort::{LeftOpen, abort_open, abort_uploads};
 pub use adopt::IfExists;
 pub use checksum::Md5Wanted;
 pub use context::Resources;
+pub use encode::{compress, encoder_version};
 pub use engine::{Delivered, DeliveredObject, Job, run};
 pub use error::TransferError;
-pub use ledger::{ENCODER_VERSION, Ledger, LedgerError, ObjectState, Slot};
+pub use ledger::{Ledger, LedgerError, ObjectState, Slot};
 pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
 pub use orphans::find_orphans;
 pub use progress::{Notice, Notices, Progress, TransferPhase};
-pub use receipt::ReceiptFacts;
+pub use receipt::{Done, ReceiptFacts, render as render_receipt};
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
 pub use tally::{RetryReason, Tally};

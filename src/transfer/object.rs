@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, Outgoing, Refused};
 use super::error::TransferError;
 use super::ledger::ObjectState;
+use super::pieces::layout;
 use super::progress::{Notice, ObjectMeter};
 use super::retry::Failure;
 use super::tally::RetryReason;
@@ -136,7 +137,7 @@ pub(super) async fn deliver(
             parts,
         }),
         ObjectState::Delivered { digest, version_id } => {
-            task.meter.was_there(digest.bytes);
+            task.meter.was_there(outgoing.len, task.parts());
             return Ok(Landed {
                 digest,
                 version_id,
@@ -160,7 +161,7 @@ pub(super) async fn deliver(
                 task.record(ObjectState::Delivered { digest, version_id })
                     .await?;
                 context.attempts.confirmed();
-                task.meter.landed(landed.digest.bytes);
+                task.meter.landed(outgoing.len, task.parts());
                 return Ok(landed);
             }
         }
@@ -168,8 +169,14 @@ pub(super) async fn deliver(
 }
 
 impl Task<'_> {
+    /// The object's parts: exactly, or at most where it is compressed.
+    /// As many as the delivery's total counts for it.
+    fn parts(&self) -> u64 {
+        PartLayout::new(self.outgoing.len, self.context.part_size).count()
+    }
+
     pub(super) fn layout(&self) -> PartLayout {
-        PartLayout::new(self.outgoing.len, self.context.part_size)
+        layout(self.context, self.outgoing)
     }
 
     /// The checksums that the store verifies, as far as is known.

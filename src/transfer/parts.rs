@@ -7,16 +7,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
-use super::checksum::Combined;
 use super::context::{BodySlot, Context, Outgoing, unless_stopped};
 use super::error::TransferError;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
+use super::pieces::{Pieces, share};
 use super::progress::ObjectMeter;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
-use crate::plan::{ObjectDigest, Part, PartNumber};
+use crate::plan::{ObjectDigest, PartNumber};
 use crate::store::{Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
@@ -98,47 +98,49 @@ impl Task<'_> {
         let (dialect, stop) = (self.dialect(), self.stop());
         let reader = self.context.reader(self.outgoing, dialect, stop).await?;
         let reader = reader.map_err(Broken::Source)?;
+        let share = share(self.context, self.outgoing, stop).await?;
+        let mut pieces = Pieces::new(self.context, self.outgoing, &reader, share.as_ref());
         let mut sending = Sending {
             tasks: JoinSet::new(),
             halt: self.stop().child_token(),
         };
-        let read = self.read_all(&reader, open, held, &mut sending).await;
+        let read = self
+            .read_all(&mut pieces, &reader, open, held, &mut sending)
+            .await;
         if read.is_err() {
             sending.halt.cancel();
         }
         // Parts in flight land, whatever happened to the others.
         let sent = sending.drain(held).await;
         // A part that failed is the reason why reading was halted, and not the other way round.
-        let whole = match (read, sent) {
+        match (read, sent) {
             (Err(Broken::Ended(TransferError::Stopped)), Err(broken)) => return Err(broken),
-            (Err(broken), _) | (Ok(_), Err(broken)) => return Err(broken),
-            (Ok(whole), Ok(())) => whole,
-        };
+            (Err(broken), _) | (Ok(()), Err(broken)) => return Err(broken),
+            (Ok(()), Ok(())) => {}
+        }
         let counted = unless_stopped(self.stop(), reader.finish()).await?;
-        Ok(counted.map_err(Broken::Source)?.digest(whole))
+        Ok(counted.map_err(Broken::Source)?.digest(pieces.whole()))
     }
 
     /// Reads and hashes every part, and starts those on their way that the store doesn't have.
     async fn read_all(
         &self,
+        pieces: &mut Pieces<'_>,
         reader: &Reader,
         open: &Open,
         held: &mut HeldParts,
         sending: &mut Sending,
-    ) -> Result<Combined, Broken> {
+    ) -> Result<(), Broken> {
         let halt = sending.halt.clone();
-        let mut whole = Combined::new();
-        let layout = self.layout();
-        held.retain(|number, _| u64::try_from(*number).is_ok_and(|n| n <= layout.count()));
-        for part in layout.parts() {
+        loop {
             sending.reap(held)?;
-            let Part { number, range } = part;
             self.context.room(&halt).await?;
-            let piece = Piece::hash(self.context, reader, range, &halt).await?;
-            whole.append(piece.crc(), range.len);
+            let Some((number, piece)) = pieces.next(&halt).await? else {
+                break;
+            };
             let there = held.get(&number.get());
             if there.is_some_and(|there| there.is(&piece)) {
-                self.meter.held(range.len);
+                self.meter.held(piece.source());
                 continue;
             }
             held.remove(&number.get());
@@ -155,7 +157,10 @@ impl Task<'_> {
             // Its lines in the log are the delivery's, too.
             sending.tasks.spawn(sent.in_current_span());
         }
-        Ok(whole)
+        // What an earlier try left behind the object's end.
+        let count = pieces.count();
+        held.retain(|number, _| u64::try_from(*number).is_ok_and(|n| n <= count));
+        Ok(())
     }
 }
 
@@ -236,7 +241,7 @@ impl Sender {
             let error = match sent {
                 Ok(part) => {
                     context.attempts.confirmed();
-                    self.meter.sent(piece.len());
+                    self.meter.sent(piece.source(), piece.len());
                     let held = Held {
                         etag: part.etag,
                         bytes: piece.len(),

@@ -82,10 +82,14 @@ pub enum TransferPhase {
 /// How far a delivery is. The receipt isn't counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes in all objects.
+    /// Bytes in all objects, before compression.
     pub bytes_total: u64,
-    /// Bytes that the store confirmed. Goes back where an object must start again.
+    /// Those of them that the store confirmed. Goes back where an object must start again.
     pub bytes_done: u64,
+    /// Parts of all objects, as far as their sizes tell.
+    pub parts_total: u64,
+    /// Parts that the store confirmed. Goes back where an object must start again.
+    pub parts_done: u64,
     /// Objects in the plan.
     pub objects_total: u32,
     /// Objects that are there and verified.
@@ -135,6 +139,7 @@ pub(super) struct ObjectMeter {
     /// `None` for the receipt.
     meter: Option<Meter>,
     confirmed: AtomicU64,
+    parts: AtomicU64,
 }
 
 impl ObjectMeter {
@@ -142,41 +147,49 @@ impl ObjectMeter {
         Self {
             meter,
             confirmed: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
         }
     }
 
-    /// The store has `bytes` bytes of it from before.
+    /// The store has a part of it, of `bytes` bytes, from before.
     pub(super) fn held(&self, bytes: u64) {
         self.confirmed.fetch_add(bytes, Ordering::Relaxed);
-        self.update(|progress| progress.bytes_done += bytes);
-    }
-
-    /// `bytes` bytes of it were sent in one request, and confirmed.
-    pub(super) fn sent(&self, bytes: u64) {
-        self.confirmed.fetch_add(bytes, Ordering::Relaxed);
+        self.parts.fetch_add(1, Ordering::Relaxed);
         self.update(|progress| {
             progress.bytes_done += bytes;
-            progress.tally.sent(bytes);
+            progress.parts_done += 1;
         });
+    }
+
+    /// A part of it, of `bytes` bytes, was sent in one request as `sent` bytes, and confirmed.
+    pub(super) fn sent(&self, bytes: u64, sent: u64) {
+        self.held(bytes);
+        self.update(|progress| progress.tally.sent(sent));
     }
 
     /// Nothing of the object counts any more.
     pub(super) fn restart(&self) {
         let bytes = self.confirmed.swap(0, Ordering::Relaxed);
-        self.update(|progress| progress.bytes_done -= bytes);
+        let parts = self.parts.swap(0, Ordering::Relaxed);
+        self.update(|progress| {
+            progress.bytes_done -= bytes;
+            progress.parts_done -= parts;
+        });
     }
 
-    /// All `bytes` of it count, and the object itself: this run saw it land.
-    pub(super) fn landed(&self, bytes: u64) {
-        self.was_there(bytes);
+    /// All `bytes` and `parts` of it count, and the object itself: this run saw it land.
+    pub(super) fn landed(&self, bytes: u64, parts: u64) {
+        self.was_there(bytes, parts);
         self.update(|progress| progress.tally.objects += 1);
     }
 
     /// The same for one that an earlier run saw land.
-    pub(super) fn was_there(&self, bytes: u64) {
+    pub(super) fn was_there(&self, bytes: u64, parts: u64) {
         let before = self.confirmed.swap(bytes, Ordering::Relaxed);
+        let parts_before = self.parts.swap(parts, Ordering::Relaxed);
         self.update(|progress| {
             progress.bytes_done = progress.bytes_done + bytes - before;
+            progress.parts_done = progress.parts_done + parts - parts_before;
             progress.objects_done += 1;
         });
     }

@@ -2,13 +2,13 @@
 
 use super::adopt::{Seen, landed};
 use super::body::{Piece, ReadFault};
-use super::checksum::Combined;
 use super::error::TransferError;
 use super::object::{Earlier, Landed, Task};
+use super::pieces::{Pieces, share};
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
-use crate::plan::{ByteRange, ObjectDigest};
+use crate::plan::ObjectDigest;
 use crate::store::{ErrorClass, ReadBack, Refusal, StoreError};
 
 enum Sent {
@@ -52,14 +52,14 @@ impl Task<'_> {
             .context
             .reader(self.outgoing, self.dialect(), self.stop())
             .await??;
-        let range = ByteRange {
-            offset: 0,
-            len: self.outgoing.len,
-        };
+        let share = share(self.context, self.outgoing, self.stop()).await?;
         self.context.room(self.stop()).await?;
-        let mut piece = Piece::hash(self.context, &reader, range, self.stop()).await?;
-        let mut whole = Combined::new();
-        whole.append(piece.crc(), piece.len());
+        let mut pieces = Pieces::new(self.context, self.outgoing, &reader, share.as_ref());
+        // It fits one part, so it is the first alone.
+        let Some((_, mut piece)) = pieces.next(self.stop()).await? else {
+            return Err(SourceFault::Transient("the object has no part".to_owned()).into());
+        };
+        let whole = pieces.whole();
         let counted = super::context::unless_stopped(self.stop(), reader.finish()).await??;
         let digest = counted.digest(whole);
         let mut earlier = Earlier::Answered;
@@ -121,7 +121,7 @@ impl Task<'_> {
         Ok(match (sent, piece.take_fault()) {
             (Ok(done), _) => {
                 let landed = self.verified(digest.clone(), done)?;
-                self.meter.sent(piece.len());
+                self.meter.sent(piece.source(), piece.len());
                 Sent::Landed(landed)
             }
             (Err(_), Some(fault)) => Sent::Source(fault),

@@ -5,11 +5,12 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
-use super::checksum::{BLOCK, Counted, Crc, InOrder, Md5Wanted};
+use super::checksum::{BLOCK, Counted, Crc, InOrder};
+use super::encode::{Blocks, Encoding, threads};
 use super::memory::PooledBuffer;
 use super::source::{Readable, SourceFault};
-use crate::plan::{Crc64, RecordFormat};
-use crate::store::{Dialect, PartChecksum};
+use crate::plan::{ByteRange, Compression, Crc64};
+use crate::store::PartChecksum;
 
 /// Opens what is to be read; called on the reader's thread.
 pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> + Send + Sync>;
@@ -31,7 +32,31 @@ pub(super) struct Hashed {
     pub(super) checksum: Option<PartChecksum>,
 }
 
+/// A part of a compressed object, in the first bytes of its buffer.
+pub(super) struct Encoded {
+    pub(super) buffer: PooledBuffer,
+    pub(super) len: usize,
+    /// Bytes of the source that were taken for it, some of which the next part may hold.
+    pub(super) source: u64,
+    pub(super) crc64: Crc64,
+    /// As for [`Hashed`].
+    pub(super) checksum: Option<PartChecksum>,
+    /// Whether the object goes on behind it.
+    pub(super) then: More,
+}
+
+/// Whether an object goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum More {
+    Comes,
+    No,
+}
+
 enum Command {
+    Encode {
+        buffer: PooledBuffer,
+        reply: Reply<Encoded>,
+    },
     Hash {
         offset: u64,
         buffer: PooledBuffer,
@@ -59,22 +84,33 @@ impl Reader {
     /// Starts the thread and opens the file there.
     pub(super) async fn open(
         open: Opener,
-        md5: Md5Wanted,
-        records: RecordFormat,
-        dialect: Dialect,
+        in_order: InOrder,
+        compression: Compression,
+        len: u64,
     ) -> Result<Self, SourceFault> {
         let (commands, queue) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
-        let in_order = InOrder::new(md5, records, dialect);
         std::thread::Builder::new()
             .name("outbound-read".to_owned())
-            .spawn(move || match open() {
-                Ok(file) => {
-                    // The object's task may have given up: then the queue is closed, too.
-                    let _ = reply.send(Ok(()));
-                    serve(file.as_ref(), in_order, &queue);
+            .spawn(move || {
+                let begun = open().and_then(|file| {
+                    let encoding = Encoding::new(compression, len, threads())?;
+                    Ok((file, encoding))
+                });
+                match begun {
+                    Ok((file, encoding)) => {
+                        // The object's task may have given up: then the queue is closed, too.
+                        let _ = reply.send(Ok(()));
+                        Served {
+                            file: file.as_ref(),
+                            in_order: Some(in_order),
+                            encoding,
+                            rest: ByteRange { offset: 0, len },
+                        }
+                        .serve(&queue);
+                    }
+                    Err(fault) => drop(reply.send(Err(fault))),
                 }
-                Err(fault) => drop(reply.send(Err(fault))),
             })
             .map_err(|error| SourceFault::Transient(format!("starting a thread: {error}")))?;
         answer(opened).await?;
@@ -95,6 +131,13 @@ impl Reader {
             then,
             reply,
         })?;
+        answer(filled).await
+    }
+
+    /// Fills `buffer` with the compressed object's next bytes, and counts and hashes them.
+    pub(super) async fn encode(&self, buffer: PooledBuffer) -> Result<Encoded, SourceFault> {
+        let (reply, filled) = oneshot::channel();
+        self.send(Command::Encode { buffer, reply })?;
         answer(filled).await
     }
 
@@ -145,48 +188,126 @@ fn ended() -> SourceFault {
     SourceFault::Transient("the thread that reads the source has ended".to_owned())
 }
 
-fn serve(file: &dyn Readable, in_order: InOrder, queue: &mpsc::Receiver<Command>) {
-    let mut in_order = Some(in_order);
-    for command in queue {
-        // A reply that nobody waits for any more is dropped, and its buffer with it.
-        match command {
-            Command::Hash {
-                offset,
-                mut buffer,
-                then,
-                reply,
-            } => {
-                let hashed = in_order.as_mut().ok_or_else(ended).and_then(|in_order| {
-                    let crc64 = hash(file, offset, &mut buffer, in_order)?;
-                    let checksum = match then {
-                        Then::PartGoesOn => None,
-                        Then::PartEnds => in_order.end_part(),
-                    };
-                    Ok(Hashed {
-                        buffer,
-                        crc64,
-                        checksum,
-                    })
-                });
-                let _ = reply.send(hashed);
-            }
-            Command::Read {
-                offset,
-                mut buffer,
-                reply,
-            } => {
-                let read = file
-                    .read_at(&mut buffer, offset)
-                    .and_then(|()| file.check());
-                let _ = reply.send(read.map(|()| buffer));
-            }
-            Command::Finish { reply } => {
-                let counted = file
-                    .check()
-                    .and_then(|()| in_order.take().ok_or_else(ended));
-                let _ = reply.send(counted.map(InOrder::finish));
+/// What the thread has.
+struct Served<'a> {
+    file: &'a dyn Readable,
+    /// Until the counts were asked for.
+    in_order: Option<InOrder>,
+    /// Of a compressed object.
+    encoding: Option<Encoding>,
+    /// What of the source wasn't compressed yet.
+    rest: ByteRange,
+}
+
+impl Served<'_> {
+    fn serve(&mut self, queue: &mpsc::Receiver<Command>) {
+        for command in queue {
+            // A reply that nobody waits for any more is dropped, and its buffer with it.
+            match command {
+                Command::Hash {
+                    offset,
+                    buffer,
+                    then,
+                    reply,
+                } => drop(reply.send(self.hash(offset, buffer, then))),
+                Command::Encode { buffer, reply } => {
+                    let encoded = self.encode(buffer, &|| reply.is_closed());
+                    drop(reply.send(encoded));
+                }
+                Command::Read {
+                    offset,
+                    mut buffer,
+                    reply,
+                } => {
+                    let read = self.file.read_at(&mut buffer, offset);
+                    let read = read.and_then(|()| self.file.check());
+                    let _ = reply.send(read.map(|()| buffer));
+                }
+                Command::Finish { reply } => {
+                    let counted = self
+                        .file
+                        .check()
+                        .and_then(|()| self.in_order.take().ok_or_else(ended));
+                    let _ = reply.send(counted.map(InOrder::finish));
+                }
             }
         }
+    }
+
+    fn hash(
+        &mut self,
+        offset: u64,
+        mut buffer: PooledBuffer,
+        then: Then,
+    ) -> Result<Hashed, SourceFault> {
+        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
+        let crc64 = hash(self.file, offset, &mut buffer, in_order)?;
+        let checksum = match then {
+            Then::PartGoesOn => None,
+            Then::PartEnds => in_order.end_part(),
+        };
+        Ok(Hashed {
+            buffer,
+            crc64,
+            checksum,
+        })
+    }
+
+    fn encode(
+        &mut self,
+        mut buffer: PooledBuffer,
+        given_up: &dyn Fn() -> bool,
+    ) -> Result<Encoded, SourceFault> {
+        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
+        let encoding = self.encoding.as_mut().ok_or_else(ended)?;
+        let before = self.rest.len;
+        let mut source = Counting {
+            file: self.file,
+            in_order: &mut *in_order,
+            rest: &mut self.rest,
+        };
+        let len = encoding.fill(&mut source, &mut buffer, given_up)?;
+        let then = match encoding.has_more(&mut source)? {
+            true => More::Comes,
+            false => More::No,
+        };
+        self.file.check()?;
+        let mut crc = Crc::new();
+        for block in buffer[..len].chunks(BLOCK) {
+            crc.update(block);
+            in_order.push_delivered(block);
+        }
+        Ok(Encoded {
+            buffer,
+            len,
+            source: before - self.rest.len,
+            crc64: crc.finish(),
+            checksum: in_order.end_part(),
+            then,
+        })
+    }
+}
+
+/// The source's blocks, each counted when it is read.
+struct Counting<'a> {
+    file: &'a dyn Readable,
+    in_order: &'a mut InOrder,
+    rest: &'a mut ByteRange,
+}
+
+impl Blocks for Counting<'_> {
+    fn next(&mut self, block: &mut Vec<u8>) -> Result<(), SourceFault> {
+        let len = usize::try_from(self.rest.len).map_or(BLOCK, |rest| rest.min(BLOCK));
+        block.resize(len, 0);
+        self.file.read_at(block, self.rest.offset)?;
+        self.in_order.push_source(block);
+        self.rest.offset += len as u64;
+        self.rest.len -= len as u64;
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.rest.len == 0
     }
 }
 

@@ -62,6 +62,10 @@ struct File<'a> {
     records: u64,
     #[serde(rename = "crc64nvme")]
     crc64: Crc64,
+    #[serde(rename = "compression", skip_serializing_if = "Option::is_none")]
+    compression: Option<&'a str>,
+    #[serde(rename = "uncompressedBytes", skip_serializing_if = "Option::is_none")]
+    uncompressed: Option<u64>,
     #[serde(rename = "versionId", skip_serializing_if = "Option::is_none")]
     version_id: Option<&'a str>,
     #[serde(rename = "source")]
@@ -110,15 +114,19 @@ struct Times {
     planned_at: Timestamp,
 }
 
-/// What is known of one delivered object: in the plan's order.
-pub(super) type Done = (ObjectDigest, Option<String>);
+/// What is known of one delivered object: what it is, and its version where the store said.
+pub type Done = (ObjectDigest, Option<String>);
 
-/// The receipt's bytes: pretty-printed, with a newline at its end.
-pub(super) fn render(
+/// The receipt's bytes: pretty-printed, with a newline at its end. `done` is in the plan's order.
+///
+/// # Errors
+/// None that is known: whatever the names hold, they can be written as JSON.
+pub fn render(
     facts: &ReceiptFacts,
     plan: &Plan,
     done: &[Done],
 ) -> Result<Bytes, serde_json::Error> {
+    let compression = plan.compression().name();
     let files: Vec<_> = plan
         .objects()
         .iter()
@@ -137,6 +145,8 @@ pub(super) fn render(
                 md5: digest.md5.as_ref(),
                 records: digest.records,
                 crc64: digest.crc64,
+                compression,
+                uncompressed: compression.map(|_| object.len()),
                 version_id: version_id.as_deref(),
                 source: Origin {
                     path,

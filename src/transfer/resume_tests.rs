@@ -29,7 +29,7 @@ fn stored() -> impl Strategy<Value = Stored> {
 }
 
 /// Opens an upload as an earlier process did, puts `parts` into it, and returns its id.
-async fn earlier(server: &Server, parts: &[(i32, Bytes)]) -> UploadId {
+pub(super) async fn earlier(server: &Server, parts: &[(i32, Bytes)]) -> UploadId {
     use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType};
     let client = server.client();
     let key = format!("{PREFIX}f00.csv");

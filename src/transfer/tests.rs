@@ -586,6 +586,9 @@ async fn a_source_that_hangs_blocks_only_its_own_delivery() {
     drop(release);
 }
 
+#[path = "compressed_tests.rs"]
+mod compressed;
+
 #[path = "dialect_tests.rs"]
 mod dialects;
 

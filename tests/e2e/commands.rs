@@ -1,5 +1,8 @@
 //! The commands that need no cluster, as a person at a laptop runs them.
 
+mod deliver;
+mod plan;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -42,6 +45,16 @@ impl Laptop {
     }
 
     pub(crate) fn run_with(&self, line: &str, environment: &[(&str, &str)]) -> Ran {
+        let output: Output = self.command(line, environment).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran {
+            code: output.status.code().unwrap(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    fn command(&self, line: &str, environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_outbound-operator"));
         command
             .args(line.split_whitespace())
@@ -63,13 +76,17 @@ impl Laptop {
                 .env("AWS_ACCESS_KEY_ID", &identity.access_key)
                 .env("AWS_SECRET_ACCESS_KEY", &identity.secret_key);
         }
-        let output: Output = command.envs(environment.iter().copied()).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ran {
-            code: output.status.code().unwrap(),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
+        // Where a command without --state keeps its own.
+        command.env("XDG_STATE_HOME", self.folder.path().join("home"));
+        command.envs(environment.iter().copied());
+        command
+    }
+
+    /// Writes a source file of the namespace `marketing`.
+    fn export(&self, path: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.folder.path().join("exports/marketing").join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
 }
 
@@ -89,6 +106,8 @@ async fn the_page_of_the_commands_shows_what_they_print() {
     let user = s3.user("writer");
     bucket.grant(&user, PREFIX, &WRITE_ACTIONS).await;
     let laptop = Laptop::new();
+    laptop.export("2026-11-24/airports.csv", "icao,name\nEDDF,Frankfurt\n");
+    laptop.export("2026-11-24/planes.csv", "tail\n".repeat(400));
     for file in blocks(DOCS, "yaml") {
         let (name, text) = file.split_once('\n').unwrap();
         let text = text

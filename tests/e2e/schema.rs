@@ -7,6 +7,7 @@
 mod crds;
 mod delivery;
 mod destination;
+mod differential;
 mod listing;
 
 use outbound_operator::manifest;

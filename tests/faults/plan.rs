@@ -13,6 +13,10 @@ pub(crate) enum Workload {
     Large,
     /// Five files cut at records, with a receipt.
     Files,
+    /// `Large`, compressed; its bytes don't shrink, so it has as many parts.
+    Gzip,
+    /// The same, as a Zstandard frame.
+    Zstd,
     /// `Large`, deleted in flight.
     Delete,
     /// `Small`, where somebody else's object has the key already.
@@ -124,9 +128,12 @@ impl Plan {
             return (End::Stalled, reason);
         }
         match self.workload {
-            Workload::Small | Workload::Large | Workload::Files | Workload::Rotated => {
-                (End::Delivered, "")
-            }
+            Workload::Small
+            | Workload::Large
+            | Workload::Files
+            | Workload::Gzip
+            | Workload::Zstd
+            | Workload::Rotated => (End::Delivered, ""),
             Workload::Delete => (End::Deleted, ""),
             Workload::Occupied => (End::Stalled, "ObjectExists"),
             Workload::Changed => (End::Stalled, "SourceChanged"),
@@ -197,6 +204,7 @@ pub(crate) fn matrix(parts: u32) -> Vec<Plan> {
         puts(),
         receipts(),
         files(),
+        compressed(),
         cluster(),
         deletions(),
         leases(),
@@ -341,6 +349,34 @@ fn files() -> Vec<Plan> {
         ),
     ]
     .concat()
+}
+
+/// What is made on the way is made again: the same parts, of which none is sent twice.
+fn compressed() -> Vec<Plan> {
+    use Deed::{Answer, FlipByte, KillAfter, KillBefore, LoseAnswer};
+    let of = |workload| {
+        let base = Plan::new(workload, ReadBack::WriteOnly);
+        let killed = base.clone().with(Kind::MiddlePart, 3, KillAfter);
+        let middle = [Answer(503), LoseAnswer, FlipByte, KillBefore, Answer(404)];
+        [
+            vec![
+                base.clone(),
+                killed.clone(),
+                Plan::new(workload, ReadBack::Granted),
+            ],
+            each(&base, Kind::MiddlePart, 2, &middle),
+            each(&base, Kind::LastPart, 1, &[KillBefore, LoseAnswer]),
+            each(&killed, Kind::ListParts, 1, &[Answer(403), KillAfter]),
+            each(
+                &base,
+                Kind::Complete,
+                1,
+                &[KillAfter, LoseAnswer, Answer(409)],
+            ),
+        ]
+        .concat()
+    };
+    [of(Workload::Gzip), of(Workload::Zstd)].concat()
 }
 
 fn cluster() -> Vec<Plan> {

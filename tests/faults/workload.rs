@@ -33,8 +33,18 @@ pub(crate) fn sources(plan: &Plan) -> BTreeMap<String, Vec<u8>> {
                 )
             })
             .collect(),
+        Workload::Gzip | Workload::Zstd => {
+            BTreeMap::from([("large.csv".to_owned(), noise(plan.seed, large))])
+        }
         _ => BTreeMap::from([("large.csv".to_owned(), table(plan.seed, large))]),
     }
+}
+
+/// `len` bytes that nothing can shrink.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes
 }
 
 /// `len` bytes of records, the last one without its end. Large tables are a block that repeats, each with
@@ -120,6 +130,7 @@ pub(crate) fn manifests(plan: &Plan, world: &World, store: &str) -> String {
     };
     let split = match plan.workload {
         Workload::Files => format!("  split: {{size: {SPLIT}}}\n"),
+        Workload::Gzip | Workload::Zstd => format!("  compression: {:?}\n", plan.workload),
         _ => String::new(),
     };
     format!(

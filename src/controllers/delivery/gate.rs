@@ -117,6 +117,12 @@ impl Gate {
 
     /// Whether work may begin: only on access that is proved for the destination as it is now.
     pub(super) fn may_begin(&self, delivery: &OutboundDelivery) -> Result<(), Verdict> {
+        self.may_compare(delivery)?;
+        self.is_proved()
+    }
+
+    /// Whether we may look at what is there, where the delivery asks for that.
+    pub(super) fn may_compare(&self, delivery: &OutboundDelivery) -> Result<(), Verdict> {
         let name = self.destination.name_any();
         let skips = delivery.spec.if_exists == Some(IfExists::Skip);
         if skips && self.resolved.read_back == ReadBack::WriteOnly {
@@ -127,6 +133,11 @@ impl Gate {
             );
             return Err(Verdict::Stalled(DeliveryReason::DestinationNotReady, why));
         }
+        Ok(())
+    }
+
+    fn is_proved(&self) -> Result<(), Verdict> {
+        let name = self.destination.name_any();
         let ready = self
             .destination
             .status
@@ -137,10 +148,7 @@ impl Gate {
         });
         let why = match current {
             Some(ready) if ready.status == Status::True => return Ok(()),
-            Some(ready) => format!(
-                "OutboundDestination {name} is not ready: {}: {}",
-                ready.reason, ready.message
-            ),
+            Some(ready) => not_ready(&name, &ready.reason, &ready.message),
             None => format!("OutboundDestination {name} is being verified"),
         };
         Err(Verdict::Waiting(DeliveryReason::DestinationNotReady, why))
@@ -183,6 +191,11 @@ impl Gate {
     pub(super) fn interval(&self) -> Duration {
         interval(&self.destination)
     }
+}
+
+/// What a delivery says of a destination that isn't ready.
+pub(crate) fn not_ready(name: &str, reason: &str, message: &str) -> String {
+    format!("OutboundDestination {name} is not ready: {reason}: {message}")
 }
 
 /// Consecutive attempts without a newly confirmed part, as the status has them.

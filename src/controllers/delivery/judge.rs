@@ -25,12 +25,20 @@ pub(crate) struct Report {
     pub(crate) access: Option<Access>,
     pub(crate) destination: Option<PlannedDestination>,
     pub(crate) progress: Option<DeliveryProgress>,
+    pub(crate) parts: Parts,
     pub(crate) attempts: u32,
     pub(crate) last_error: Option<String>,
     /// Why the store doesn't list parts, once it refused to.
     pub(crate) parts_not_listed: Option<String>,
     /// The time spent working, once it is known.
     pub(crate) work: Option<WorkTime>,
+}
+
+/// Parts that the store confirmed, and all of them: for who watches a run from near.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) done: u64,
+    pub(crate) total: u64,
 }
 
 /// How far the work is.

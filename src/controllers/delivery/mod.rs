@@ -13,6 +13,7 @@ mod outcome;
 mod place;
 mod planning;
 mod prepare;
+mod preview;
 mod request;
 mod run;
 mod source;
@@ -37,9 +38,13 @@ use super::supervisor::{Standing, Supervisor};
 use super::{events, request_of, status};
 use crate::api::{ConditionType, DeliveryReason, DeliveryStatus, OutboundDelivery};
 use gate::Gate;
-use judge::{Difference, Facts, Report, Stage, Verdict};
+pub(crate) use gate::not_ready;
+use judge::{Difference, Facts, Verdict};
+pub(crate) use judge::{Report, Stage};
 pub(crate) use known::KnownLedgers;
 use outcome::Outcome;
+pub(crate) use preview::preview;
+pub use preview::{Preview, Then, Unplanned};
 use work_time::{WRITE_INTERVAL, WorkTime};
 
 /// How long the cache may be behind our own write before a look is worth while.

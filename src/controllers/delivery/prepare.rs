@@ -13,17 +13,18 @@ use super::request::Request;
 use super::run::Work;
 use super::{abandon, orphans};
 use crate::api::{IdentitySnapshot, LedgerHeader, LedgerObject, OutboundLedger};
+use crate::controllers::compression;
 use crate::controllers::destination::{acl_policy, addressing_style};
 use crate::controllers::ledger::{self, LedgerUnusable, Opened};
 use crate::plan::Plan;
 use crate::store::{Bucket, Endpoint};
-use crate::transfer::{DeliveryToken, ENCODER_VERSION, SourceFault, TokenParts};
+use crate::transfer::{DeliveryToken, SourceFault, TokenParts, encoder_version};
 
 /// How long aborting what an earlier ledger left open may take.
 const ABORT_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// The ledger to go on from. What an earlier run left is taken where it is of this destination, mode and encoder,
-/// and (in a retry after a failure) of the files as they are now; else it is given up and the source is planned anew.
+/// The ledger to go on from. What an earlier run left is taken where it is of this destination and mode, and (in a
+/// retry after a failure) of the files as they are now; else it is given up and the source is planned anew.
 ///
 /// # Errors
 /// When there is no plan, or the apiserver can't be reached.
@@ -61,8 +62,24 @@ pub(super) async fn prepare(
     opened.map(Known::from).map_err(transient)
 }
 
-/// A ledger that is gone on from: what a crash left beside it is aborted first.
+/// A ledger that is gone on from: what a crash left beside it is aborted first. Whichever version encoded what is
+/// in it: finished objects stay, and of one in flight the parts that this version makes otherwise are sent again.
 async fn resumed(work: &Work, known: Known, bucket: &Bucket) -> Known {
+    let (was, is) = (
+        known.header.encoder,
+        encoder_version(known.plan.compression()),
+    );
+    if was != is {
+        let (namespace, name) = (work.delivery.namespace(), work.delivery.name_any());
+        tracing::info!(
+            namespace,
+            name,
+            was,
+            is,
+            "another version of the encoder began this delivery; what is in flight is encoded anew"
+        );
+        known.ledger.encoded_by(is);
+    }
     let left = orphans::abort_orphans(&work.context, &known, bucket).await;
     abandon::report(&work.context, &work.delivery, &left).await;
     known
@@ -79,11 +96,6 @@ async fn unfit(
     opened: &Opened,
 ) -> Result<Option<&'static str>, NoPlan> {
     let header = &opened.header;
-    if header.encoder != ENCODER_VERSION {
-        return Ok(Some(
-            "its objects were encoded by another version of the operator",
-        ));
-    }
     if header.destination.hash != work.gate.planned().hash {
         return Ok(Some("it is of another destination"));
     }
@@ -144,7 +156,8 @@ fn header(work: &Work, plan: &Plan) -> Result<LedgerHeader, NoPlan> {
     Ok(LedgerHeader {
         plan_hash: plan.hash().as_str().to_owned(),
         token: token(work, plan).as_str().to_owned(),
-        encoder: ENCODER_VERSION,
+        encoder: encoder_version(plan.compression()),
+        compression: compression::write(plan.compression()),
         part_size: i64::try_from(part_size).map_err(transient)?,
         planned_at: Timestamp::now().to_string(),
         destination: snapshot(work),

@@ -7,6 +7,7 @@ use crate::api::{
     BoundaryKind, DeliveryReason, Format, HeaderPolicy, IfExists as IfExistsField,
     OnEmpty as OnEmptyField, OutboundDelivery, Quantity, SplitSpec as SplitFields,
 };
+use crate::controllers::compression;
 use crate::plan::{
     Boundary, Delimiter, Header, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate,
     RecordFormat, SplitSize, SplitSpec,
@@ -91,6 +92,7 @@ pub(super) fn read(
                 destination: spec.destination_ref.name.clone(),
             },
             logical_time: logical_time(delivery)?,
+            compression: compression::read(spec.compression),
         },
         wanted,
         on_empty: match spec.on_empty {

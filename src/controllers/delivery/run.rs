@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use super::abandon;
 use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
-use super::judge::{Delivered, Report, Stage};
+use super::judge::{Delivered, Parts, Report, Stage};
 use super::known::Known;
 use super::notices::Told;
 use super::outcome::{End, Outcome};
 use super::place::Place;
 use super::planning::NoPlan;
 use super::prepare;
-use super::request::{self, Md5, Rejected, Request};
+use super::request::{self, Md5, Request};
 use super::work_time::{self, WorkTime};
 use crate::api::{
     DeliveredObject, DeliveryProgress, DeliveryReason, DeliveryReceipt, OutboundDelivery,
@@ -108,9 +108,9 @@ async fn prepare_all(work: &Work, report: &watch::Sender<Report>) -> Result<Prep
         resolved.target.prefix.clone(),
         resolved.split_size,
     )
-    .map_err(rejected)?;
+    .map_err(End::from)?;
     let namespace = work.delivery.namespace().unwrap_or_default();
-    let place = Place::of(&work.context, &namespace, &request.wanted).map_err(rejected)?;
+    let place = Place::of(&work.context, &namespace, &request.wanted).map_err(End::from)?;
     let now = bucket.borrow().clone();
     let known = prepare::prepare(work, &request, &place, &now, report)
         .await
@@ -127,10 +127,6 @@ async fn prepare_all(work: &Work, report: &watch::Sender<Report>) -> Result<Prep
         bucket,
         known,
     })
-}
-
-fn rejected(rejected: Rejected) -> End {
-    End::Failed(rejected.reason, rejected.message)
 }
 
 fn interrupted(error: impl std::fmt::Display) -> End {
@@ -288,6 +284,10 @@ fn report_progress(progress: &Progress, report: &watch::Sender<Report>) {
             TransferPhase::Uploading => Stage::Uploading,
             TransferPhase::Finalizing | TransferPhase::Complete => Stage::Finalizing,
         };
+        report.parts = Parts {
+            done: progress.parts_done,
+            total: progress.parts_total,
+        };
         report.attempts = progress.attempts;
         report.last_error.clone_from(&progress.last_error);
         report
@@ -357,7 +357,9 @@ fn from_error(error: &TransferError) -> End {
         TransferError::AccessLost { .. } => {
             return End::AccessLost(error.to_string(), Instant::now());
         }
-        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
+        TransferError::Ledger(_)
+        | TransferError::Memory(_)
+        | TransferError::TooLargeToCompress { .. } => return interrupted(error),
         TransferError::Stopped => return End::Stopped,
     };
     End::Failed(reason, error.to_string())

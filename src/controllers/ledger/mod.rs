@@ -286,6 +286,15 @@ impl KubeLedger {
         }
     }
 
+    /// From the header's next write on, the ledger says that this version of the encoder makes its objects.
+    pub(crate) fn encoded_by(&self, version: u32) {
+        for shard in &self.shards {
+            let mut content = shard.content.lock().unwrap_or_else(PoisonError::into_inner);
+            let header = content.object.spec.header.iter_mut();
+            header.for_each(|header| header.encoder = version);
+        }
+    }
+
     /// Every slot's state as it was last recorded.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A plan cut into shards of a bounded size, and joined again: pure.
 
 use crate::api::{LedgerHeader, LedgerObject, LedgerSource, OutboundLedgerSpec};
+use crate::controllers::compression;
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, Plan, PlannedObject, SourceFile};
 
 /// Bytes of a shard as planned: with what is recorded later it stays under the 512 KiB that a ledger
@@ -134,7 +135,8 @@ pub(super) fn join(
     let objects = shards.iter().flat_map(|shard| &shard.objects).map(planned);
     let objects = objects.collect::<Result<Vec<_>, String>>()?;
     let plan = Plan::restore(sources, objects, key(&header.receipt.key)?)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.to_string())?
+        .compressed(compression::read(header.compression));
     if plan.hash().as_str() != header.plan_hash {
         return Err("the plan's hash isn't the one in the header".to_owned());
     }
@@ -219,6 +221,7 @@ mod tests {
             plan_hash: plan.hash().as_str().to_owned(),
             token: "t".into(),
             encoder: 1,
+            compression: compression::write(plan.compression()),
             part_size: 8 << 20,
             planned_at: "2026-11-24T00:00:00Z".into(),
             destination: IdentitySnapshot {

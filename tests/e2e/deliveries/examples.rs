@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{completes, delivered, names, receipt};
+use super::{completes, content, delivered, names, receipt};
 use crate::support::World;
 
 fn folder() -> PathBuf {
@@ -14,7 +14,7 @@ fn folder() -> PathBuf {
 /// to cut are made small, and nothing else is changed.
 type Example<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)]);
 
-const EXAMPLES: [Example<'_>; 8] = [
+const EXAMPLES: [Example<'_>; 10] = [
     (
         "lines",
         &[("lines/a.txt", "1\n22\n333\n"), ("lines/b.txt", "4\n")],
@@ -53,11 +53,11 @@ const EXAMPLES: [Example<'_>; 8] = [
         &[("audience-manager/segments.txt", "1\n22\n333\n")],
         &[
             (
-                "S3_1234_20914_XYZCustomer_full_1486140844000001.sync",
+                "S3_1234_20914_XYZCustomer_full_1486140844000001.sync.gz",
                 "1\n22\n",
             ),
             (
-                "S3_1234_20914_XYZCustomer_full_1486140844000002.sync",
+                "S3_1234_20914_XYZCustomer_full_1486140844000002.sync.gz",
                 "333\n",
             ),
         ],
@@ -69,6 +69,16 @@ const EXAMPLES: [Example<'_>; 8] = [
             ("marker/2026-11-24/note.txt", "no data"),
         ],
         &[],
+    ),
+    (
+        "gzip",
+        &[("gzip/h.csv", "1\n22\n333\n")],
+        &[("h-001.csv.gz", "1\n22\n"), ("h-002.csv.gz", "333\n")],
+    ),
+    (
+        "zstd",
+        &[("zstd/i.csv", "1\n22\n333\n")],
+        &[("i_2026-11-24.csv.zst", "1\n22\n333\n")],
     ),
     (
         "tree",
@@ -103,10 +113,19 @@ async fn every_example_does_what_it_says() {
     }
     for (name, _, wanted) in EXAMPLES {
         let delivery = completes(&world, name).await;
-        let found = delivered(&world.bucket, &delivery);
+        let receipt = receipt(&world.bucket, &delivery);
+        let entries = receipt["Files"].as_array().unwrap().iter();
+        let objects = delivered(&world.bucket, &delivery).into_iter();
+        let found: Vec<_> = objects
+            .zip(entries)
+            .map(|((name, bytes), entry)| {
+                let text = String::from_utf8(content(entry, &bytes)).unwrap();
+                (name, text)
+            })
+            .collect();
         let found: Vec<_> = found
             .iter()
-            .map(|(name, bytes)| (name.as_str(), std::str::from_utf8(bytes).unwrap()))
+            .map(|(name, text)| (name.as_str(), text.as_str()))
             .collect();
         assert_eq!(found, wanted, "{name}");
     }

@@ -3,6 +3,7 @@
 
 mod access;
 mod changed;
+mod compressed;
 mod cutting;
 mod dialects;
 mod examples;
@@ -284,12 +285,13 @@ fn delivered(bucket: &Bucket, delivery: &Value) -> Vec<(String, Vec<u8>)> {
             .expect("the object of an entry");
         assert_eq!(entry["FileSequenceNumber"], number, "{receipt:#}");
         assert_eq!(entry["FileByteSize"], size(bytes), "{receipt:#}");
-        assert_eq!(entry["FileLineCount"], lines(bytes), "{receipt:#}");
+        let content = content(entry, bytes);
+        assert_eq!(entry["FileLineCount"], lines(&content), "{receipt:#}");
         if !entry["md5"].is_null() {
             assert_eq!(entry["md5"], md5(bytes), "{receipt:#}");
         }
         bytes_total += size(bytes);
-        lines_total += lines(bytes);
+        lines_total += lines(&content);
         objects.push((name.to_owned(), bytes.clone()));
     }
     let totals = &receipt["Totals"];
@@ -298,6 +300,33 @@ fn delivered(bucket: &Bucket, delivery: &Value) -> Vec<(String, Vec<u8>)> {
     assert_eq!(totals["TotalNumberLines"], lines_total, "{receipt:#}");
     check_listed(delivery, &receipt, &objects);
     objects
+}
+
+/// What a receiver has once it read the object as its entry in the receipt says.
+fn content(entry: &Value, bytes: &[u8]) -> Vec<u8> {
+    let content = match entry["compression"].as_str() {
+        None => return bytes.to_vec(),
+        Some("gzip") => decompressed("gzip", bytes),
+        Some("zstd") => decompressed("zstd", bytes),
+        Some(other) => panic!("{other} is no compression: {entry:#}"),
+    };
+    assert_eq!(entry["uncompressedBytes"], size(&content), "{entry:#}");
+    let source = |field: &str| entry["source"][field].as_u64().unwrap_or_default();
+    let length = source("length") + source("header");
+    assert_eq!(length, size(&content), "{entry:#}");
+    content
+}
+
+/// By the program of that name.
+fn decompressed(program: &str, bytes: &[u8]) -> Vec<u8> {
+    let scratch = Scratch::new("decompress");
+    let file = scratch.path().join("bytes");
+    std::fs::write(&file, bytes).unwrap();
+    let mut command = Command::new(program);
+    let input = std::fs::File::open(&file).unwrap();
+    let output = command.args(["-d", "-c"]).stdin(input).output().unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+    output.stdout
 }
 
 /// `status.objects` says the same as the receipt, of the first hundred.

@@ -262,8 +262,8 @@ async fn what_keeps_it_from_being_read_says_who_must_act() {
         "prefix: marketing/day/",
         "  waitFor: {path: _DONE}\n  key: \"marker/{name}\"\n",
     );
-    let waiting = exports.world();
-    waiting
+    exports
+        .world()
         .reason("obdel", "marker", "Ready", "WaitingForSource")
         .await;
     exports.put("marketing/day/_DONE", "").await;

@@ -277,6 +277,10 @@ fn the_other_fields_take_what_they_say() {
                 r#"supported values: "Record", "Byte""#,
             ),
             (
+                "compression: Bzip2",
+                r#"supported values: "None", "Gzip", "Zstd""#,
+            ),
+            (
                 "split: {format: csv}",
                 r#"supported values: "Lines", "CSV""#,
             ),
@@ -344,6 +348,9 @@ fn the_other_fields_take_what_they_say() {
             "split: {boundary: Byte, header: None}",
             "onEmpty: Complete",
             "ifExists: Fail\nsuspend: true\nbackoffLimit: 0",
+            "compression: None",
+            "compression: Gzip",
+            "compression: Zstd\nsplit: {size: 1G}",
             "activeDeadlineSeconds: 1\nttlSecondsAfterFinished: 0",
             "logicalTime: 2026-11-24T00:00:00Z",
             "logicalTime: 2026-11-24T01:00:00.5+01:00",
@@ -411,14 +418,13 @@ fn a_marker_is_one_file_beside_the_source() {
 #[test]
 fn a_field_that_does_not_work_yet_or_never_is_unknown() {
     for (change, field) in [
-        ("compression: Gzip", "spec.compression"),
         (
             "destinationRef: {name: acme, namespace: other}",
             "spec.destinationRef.namespace",
         ),
         (
-            "source: {volume: {path: a}, s3: {bucket: b}}",
-            "spec.source.s3",
+            "source: {volume: {path: a}, persistentVolumeClaim: {claimName: b}}",
+            "spec.source.persistentVolumeClaim",
         ),
     ] {
         let refusal = refused(&manifest(KIND, "acme", BASE, change));
@@ -447,6 +453,7 @@ const IMMUTABLE: &[(&str, &str)] = &[
         "logicalTime: 2026-11-24T00:00:00Z",
         "logicalTime: 2026-11-24T00:00:01Z",
     ),
+    ("compression: Gzip", "compression: Zstd"),
     ("ifExists: Fail", "!ifExists"),
     ("receipt: {md5: true}", "receipt: {md5: false}"),
 ];

@@ -1,0 +1,97 @@
+//! How deliveries ended, for people and for programs. Pure.
+
+use indicatif::HumanBytes;
+use serde_json::{Value, json};
+
+use super::input::label;
+use super::report::{columns, line};
+use crate::controllers::{End, Ended, Left};
+use crate::yaml;
+
+/// A block for each delivery: how it ended, why, and what stays.
+pub(super) fn table(all: &[Ended]) -> String {
+    let blocks: Vec<String> = all.iter().map(block).collect();
+    blocks.join("\n")
+}
+
+/// The objects as JSON: one as itself and several as a List, as kubectl does.
+pub(super) fn json(all: &[Ended]) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(serde_json::to_string_pretty(&list(all)?)? + "\n")
+}
+
+/// The same as YAML.
+pub(super) fn yaml(all: &[Ended]) -> Result<String, Box<dyn std::error::Error>> {
+    Ok(yaml::write(&list(all)?)?)
+}
+
+fn list(all: &[Ended]) -> Result<Value, serde_json::Error> {
+    match all {
+        [one] => serde_json::to_value(&one.delivery),
+        several => {
+            let items = several
+                .iter()
+                .map(|ended| serde_json::to_value(&ended.delivery));
+            let items = items.collect::<Result<Vec<_>, _>>()?;
+            Ok(json!({"apiVersion": "v1", "kind": "List", "items": items}))
+        }
+    }
+}
+
+fn block(ended: &Ended) -> String {
+    let mut text = format!("{}\n", label(&ended.delivery));
+    let word = match ended.end {
+        End::Delivered => "Complete",
+        End::Failed => "Failed",
+        End::Held => "Held",
+        End::Interrupted => "Interrupted",
+        End::GivenUp => "Given up",
+    };
+    let result = match (ended.end, ended.reason.as_str()) {
+        (End::Interrupted, _) | (_, "") => word.to_owned(),
+        (_, reason) => format!("{word} ({reason})"),
+    };
+    let mut rows = vec![["Result".to_owned(), result]];
+    let status = ended.delivery.status.as_ref();
+    if ended.end == End::Delivered {
+        let progress = status.and_then(|status| status.progress.clone());
+        let progress = progress.unwrap_or_default();
+        let bytes = u64::try_from(progress.bytes_total).unwrap_or_default();
+        rows.push(["Objects".to_owned(), progress.objects_total.to_string()]);
+        rows.push([
+            "Bytes".to_owned(),
+            format!("{bytes} ({})", HumanBytes(bytes)),
+        ]);
+        if let Some(receipt) = status.and_then(|status| status.receipt.as_ref()) {
+            rows.push(["Receipt".to_owned(), line(&receipt.key)]);
+        }
+    }
+    if !ended.message.is_empty() {
+        rows.push(["Message".to_owned(), line(&ended.message)]);
+    }
+    if let Some(stays) = stays(ended.end, ended.left) {
+        rows.push(["Stays".to_owned(), stays]);
+    }
+    columns(&mut text, &rows);
+    text
+}
+
+/// What a delivery that isn't complete leaves, and how one goes on.
+fn stays(end: End, left: Left) -> Option<String> {
+    let then = match end {
+        End::Delivered | End::GivenUp => return None,
+        End::Failed | End::Held => "repair it and run the same command to go on",
+        End::Interrupted => "the same command goes on",
+    };
+    let Left {
+        uploads,
+        delivered,
+        objects,
+    } = left;
+    Some(match (objects, uploads) {
+        (0, 0) => format!("nothing in the bucket; {then}"),
+        (_, 0) => format!("{delivered} of {objects} objects, no upload is open; {then}"),
+        _ => format!(
+            "{delivered} of {objects} objects, {uploads} open uploads; {then}, with --give-up it aborts them"
+        ),
+    })
+}

@@ -1,0 +1,123 @@
+//! An object's parts, one behind the other, as they are read: of the file's bytes, or of what these are
+//! compressed to.
+
+use tokio_util::sync::CancellationToken;
+
+use super::body::{Piece, ReadFault};
+use super::checksum::Combined;
+use super::context::{Context, Outgoing};
+use super::reader::{More, Reader};
+use super::share::Share;
+use super::source::SourceFault;
+use crate::plan::{ByteRange, Compression, PartLayout, PartNumber};
+
+/// The parts that weren't read yet.
+pub(super) struct Pieces<'a> {
+    context: &'a Context,
+    outgoing: &'a Outgoing,
+    reader: &'a Reader,
+    layout: PartLayout,
+    /// Of a compressed object.
+    share: Option<&'a Share>,
+    /// The number of the part that comes next.
+    next: u64,
+    more: More,
+    whole: Combined,
+}
+
+impl<'a> Pieces<'a> {
+    /// All parts of `outgoing`: of `layout`, where they aren't compressed.
+    pub(super) fn new(
+        context: &'a Context,
+        outgoing: &'a Outgoing,
+        reader: &'a Reader,
+        share: Option<&'a Share>,
+    ) -> Self {
+        Self {
+            context,
+            outgoing,
+            reader,
+            layout: layout(context, outgoing),
+            share,
+            next: 1,
+            more: More::Comes,
+            whole: Combined::new(),
+        }
+    }
+
+    /// Reads the next part as the object's next bytes.
+    pub(super) async fn next(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Option<(PartNumber, Piece)>, ReadFault> {
+        if self.more == More::No {
+            return Ok(None);
+        }
+        let number = PartNumber::new(self.next).ok_or_else(too_many)?;
+        let piece = match self.share {
+            Some(share) => {
+                let encoded = Piece::encode(self.context, self.reader, share, stop);
+                let (piece, more) = encoded.await?;
+                self.more = more;
+                piece
+            }
+            None => {
+                let range = self.range();
+                if self.next == self.layout.count() {
+                    self.more = More::No;
+                }
+                Piece::hash(self.context, self.reader, range, stop).await?
+            }
+        };
+        self.next += 1;
+        self.whole.append(piece.crc(), piece.len());
+        Ok(Some((number, piece)))
+    }
+
+    /// Where the next part lies in the object.
+    fn range(&self) -> ByteRange {
+        let offset = (self.next - 1) * self.layout.part_size();
+        ByteRange {
+            offset,
+            len: self.layout.part_size().min(self.outgoing.len - offset),
+        }
+    }
+
+    /// How many parts were read.
+    pub(super) fn count(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// The checksum of all that was read.
+    pub(super) fn whole(&self) -> Combined {
+        self.whole
+    }
+}
+
+/// The object's parts: exactly, or at most where it is compressed.
+pub(super) fn layout(context: &Context, outgoing: &Outgoing) -> PartLayout {
+    PartLayout::new(
+        outgoing.compression.at_most(outgoing.len),
+        context.part_size,
+    )
+}
+
+/// The memory of the object, where it is compressed.
+pub(super) async fn share(
+    context: &Context,
+    outgoing: &Outgoing,
+    stop: &CancellationToken,
+) -> Result<Option<Share>, ReadFault> {
+    if outgoing.compression == Compression::None {
+        return Ok(None);
+    }
+    let layout = layout(context, outgoing);
+    let share = Share::wait(context, outgoing, layout, stop).await?;
+    Ok(Some(share))
+}
+
+/// The bound of [`Compression::at_most`] didn't hold.
+fn too_many() -> ReadFault {
+    let text = "compressing: the object outgrew the bound that its parts were chosen by; this is a defect of the operator";
+    ReadFault::Source(SourceFault::Unreadable(text.to_owned()))
+}
