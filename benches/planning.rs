@@ -61,6 +61,7 @@ fn main() {
 
 fn request(size: u64) -> PlanRequest {
     PlanRequest {
+        compression: outbound_operator::plan::Compression::None,
         split: SplitSpec::new(SplitSize::new(size).unwrap()),
         key: KeyTemplate::parse(KeyTemplate::DEFAULT).unwrap(),
         receipt: ReceiptTemplate::parse(ReceiptTemplate::DEFAULT).unwrap(),

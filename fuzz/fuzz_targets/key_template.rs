@@ -71,6 +71,7 @@ fuzz_target!(|input: Input<'_>| {
             destination: destination.to_owned(),
         },
         logical_time,
+        folder: String::new(),
     };
     let file = SourceFile {
         path: input.path.to_owned(),

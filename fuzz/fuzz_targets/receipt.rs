@@ -66,6 +66,7 @@ fuzz_target!(|input: Input<'_>| {
             destination: "a".into(),
         },
         logical_time,
+        folder: String::new(),
     };
     let mut names = input.names.clone();
     names.sort_unstable();

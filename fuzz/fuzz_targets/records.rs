@@ -91,6 +91,7 @@ fuzz_target!(|input: Input<'_>| {
             destination: "a".into(),
         },
         logical_time: Timestamp::UNIX_EPOCH,
+        folder: String::new(),
     };
     let scanned = ScannedFiles::new(&root, &files);
     let mut boundaries = RecordBoundaries::new(scanned, records, CancellationToken::new());

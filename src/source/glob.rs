@@ -135,6 +135,10 @@ impl PathPattern {
     /// Whether the file `path` (relative, `/` between segments) matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
+        // No file has such a name: what stands on one side of the slash isn't the whole of it.
+        if path.split('/').any(str::is_empty) {
+            return false;
+        }
         let mut progress = self.start();
         let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
         for folder in folders.split('/').filter(|_| !folders.is_empty()) {
@@ -323,6 +327,8 @@ mod tests {
             ("*.csv", "x/a.csv", false),
             ("*.csv", "a.CSV", false),
             ("*", "a", true),
+            ("*", "/a", false),
+            ("*/a", "//a", false),
             ("a*", "a", true),
             ("a?c", "abc", true),
             ("a?c", "a/c", false),

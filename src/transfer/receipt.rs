@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::token::DeliveryToken;
-use crate::plan::{ByteRange, Crc64, KeyPrefix, Md5Digest, ObjectDigest, Plan};
+use crate::plan::{ByteRange, Crc64, KeyPrefix, Md5Digest, ObjectDigest, Plan, PlannedObject};
 
 /// The version of the receipt's shape. New fields don't change it; a changed meaning does.
 const SCHEMA_VERSION: u32 = 1;
@@ -117,6 +117,39 @@ struct Times {
 /// What is known of one delivered object: what it is, and its version where the store said.
 pub type Done = (ObjectDigest, Option<String>);
 
+/// What is said of one object.
+fn file<'a>(
+    facts: &'a ReceiptFacts,
+    plan: &'a Plan,
+    object: &'a PlannedObject,
+    (digest, version_id): &'a Done,
+) -> File<'a> {
+    let ByteRange { offset, len } = object.range;
+    let path = plan
+        .sources()
+        .get(object.source)
+        .map_or("", |file| &file.path);
+    let compression = plan.compression().name();
+    File {
+        file_name: object.key.without(&facts.prefix),
+        file_byte_size: digest.bytes,
+        file_line_count: digest.lines,
+        file_sequence_number: object.sequence,
+        md5: digest.md5.as_ref(),
+        records: digest.records,
+        crc64: digest.crc64,
+        compression,
+        uncompressed: compression.map(|_| object.len()),
+        version_id: version_id.as_deref(),
+        source: Origin {
+            path,
+            header: Some(object.header).filter(|header| *header > 0),
+            offset,
+            length: len,
+        },
+    }
+}
+
 /// The receipt's bytes: pretty-printed, with a newline at its end. `done` is in the plan's order.
 ///
 /// # Errors
@@ -126,36 +159,11 @@ pub fn render(
     plan: &Plan,
     done: &[Done],
 ) -> Result<Bytes, serde_json::Error> {
-    let compression = plan.compression().name();
     let files: Vec<_> = plan
         .objects()
         .iter()
         .zip(done)
-        .map(|(object, (digest, version_id))| {
-            let ByteRange { offset, len } = object.range;
-            let path = plan
-                .sources()
-                .get(object.source)
-                .map_or("", |file| &file.path);
-            File {
-                file_name: object.key.without(&facts.prefix),
-                file_byte_size: digest.bytes,
-                file_line_count: digest.lines,
-                file_sequence_number: object.sequence,
-                md5: digest.md5.as_ref(),
-                records: digest.records,
-                crc64: digest.crc64,
-                compression,
-                uncompressed: compression.map(|_| object.len()),
-                version_id: version_id.as_deref(),
-                source: Origin {
-                    path,
-                    header: Some(object.header).filter(|header| *header > 0),
-                    offset,
-                    length: len,
-                },
-            }
-        })
+        .map(|(object, done)| file(facts, plan, object, done))
         .collect();
     let totals = Totals {
         file_name: plan.receipt().without(&facts.prefix),
