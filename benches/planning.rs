@@ -169,6 +169,6 @@ fn csv_pass(path: &Path) -> Duration {
     let stop = CancellationToken::new();
     let mut csv = RecordBoundaries::new(scanned, RecordFormat::Csv, stop);
     let begun = Instant::now();
-    assert!(csv.is_closed(0, files[0].fingerprint.size).unwrap());
+    assert!(csv.is_closed(0, files[0].fingerprint.size()).unwrap());
     begun.elapsed()
 }

@@ -7,8 +7,8 @@
 //! | [`config`] | the operator's configuration file | `api` (quantities), `plan` (limits), `store` (names), `yaml` |
 //! | [`manifest`] | manifests from files, taken and refused as the apiserver would | `api`, `yaml` |
 //! | [`plan`] | pure: files and boundaries become objects, keys and parts | nothing of ours |
-//! | [`source`] | where bytes come from: folders opened without leaving them | `plan` |
-//! | [`store`] | the destination's S3: client, proof of access, grants, errors | `plan` |
+//! | [`source`] | where bytes come from: folders opened without leaving them, our own buckets | `plan`, `store` |
+//! | [`store`] | S3: client, proof of access, grants, reads, errors | `plan` |
 //! | [`transfer`] | a plan becomes verified objects and a receipt | `plan`, `source`, `store` |
 //! | [`health`] | what the process says of itself: alive, ready | nothing of ours |
 //! | [`metrics`] | what is counted, and its names | `api` (reasons), `transfer` (tallies) |

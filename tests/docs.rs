@@ -261,6 +261,10 @@ fn every_key_of_the_configuration_is_documented() {
             "tenancy[].crossAccountBuckets[].",
             "{clusterId: a, tenancy: [{namespaces: [], crossAccountBuckets: [{none: 1}]}]}",
         ),
+        (
+            "tenancy[].sources[].",
+            "{clusterId: a, tenancy: [{namespaces: [], sources: [{none: 1}]}]}",
+        ),
         ("http.", "{clusterId: a, http: {none: 1}}"),
         ("log.", "{clusterId: a, log: {none: 1}}"),
         ("endpoints.", "{clusterId: a, endpoints: {none: 1}}"),

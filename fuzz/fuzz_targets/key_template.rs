@@ -75,7 +75,7 @@ fuzz_target!(|input: Input<'_>| {
     };
     let file = SourceFile {
         path: input.path.to_owned(),
-        fingerprint: Fingerprint {
+        fingerprint: Fingerprint::File {
             size: u64::from(input.size) % 1000,
             mtime_ns: 0,
             ctime_ns: 0,

@@ -73,7 +73,7 @@ fuzz_target!(|input: Input<'_>| {
     names.dedup();
     let file = |(number, name): (usize, &&str)| SourceFile {
         path: (*name).to_owned(),
-        fingerprint: Fingerprint {
+        fingerprint: Fingerprint::File {
             size: number as u64,
             mtime_ns: 1,
             ctime_ns: 2,

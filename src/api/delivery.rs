@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::compression::CompressionKind;
 use super::condition::{Condition, ConditionType, find};
-use super::duration::DurationText;
 use super::receipt::ReceiptSpec;
 use super::rules;
+use super::source::{SourceSpec, WaitFor};
 use super::split::SplitSpec;
 
 /// Which files are handed over, and how they are cut and named.
@@ -124,47 +124,6 @@ pub struct DestinationRef {
         regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
     )]
     pub name: String,
-}
-
-/// Where the files are: exactly one kind of source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SourceSpec {
-    /// Files on the operator's volume, under the folder of this namespace.
-    pub volume: VolumeSource,
-}
-
-/// Files on the operator's volume.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VolumeSource {
-    /// The files, relative to this namespace's folder on the operator's volume. "*" and "?" stay within a folder, "**" crosses folders; case-sensitive. Names that begin with "." or "_" or end in ".tmp" match only when the pattern names them so.
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a path is relative to the namespace's folder: no leading or closing \"/\" and no \"//\""),
-        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a path has no \".\" or \"..\" segment: it can't leave the namespace's folder"),
-        validation = Rule::new("!self.matches('[^/][*][*]|[*][*][^/]')").message("\"**\" is a whole segment of the path: a/**/*.csv"),
-        validation = rules::no_control_characters()
-    )]
-    pub path: String,
-
-    /// Every file must have been still this long before anything is planned. Absent: not waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = rules::duration_between("1s", "8760h"))]
-    pub min_age: Option<DurationText>,
-}
-
-/// A marker beside the source: nothing is planned before it exists.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitFor {
-    /// The marker: a file in the source's own folder (its path as far as no wildcard stands in it, without the last name) or below it. It is not delivered, unless the source names it itself.
-    #[schemars(length(min = 1, max = 1024))]
-    #[x_kube(
-        validation = Rule::new("!self.startsWith('/') && !self.endsWith('/') && !self.contains('//')").message("a marker is relative to the source's folder: no leading or closing \"/\" and no \"//\""),
-        validation = Rule::new("!self.matches('(^|/)[.][.]?(/|$)')").message("a marker's path has no \".\" or \"..\" segment: it can't leave the source's folder"),
-        validation = Rule::new("!self.matches('[*?]')").message("a marker is one file: its path has no \"*\" or \"?\""),
-        validation = rules::no_control_characters()
-    )]
-    pub path: String,
 }
 
 /// What happens when nothing matches. Fail (what applies when absent): the delivery ends with SourceEmpty or SourceNotFound. Complete: it ends Complete, with a receipt that names no file.

@@ -61,16 +61,13 @@ pub struct OutboundDestinationSpec {
     /// The customer's bucket, by its name: 3 to 63 lower-case letters, digits, dots and hyphens. Access point aliases and directory buckets are not supported.
     #[schemars(length(min = 3, max = 63))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[a-z0-9.-]+$')").message("a bucket name has lower-case letters, digits, dots and hyphens only"),
-        validation = Rule::new("self.matches('^[a-z0-9](.*[a-z0-9])?$')").message("a bucket name begins and ends with a letter or a digit"),
-        validation = Rule::new("!self.contains('..')").message("a bucket name has no two dots in a row"),
-        validation = Rule::new("!self.matches('^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$')").message("a bucket name is not formatted as an IP address"),
-        validation = Rule::new("!self.startsWith('xn--') && !self.startsWith('sthree-') && !self.startsWith('amzn-s3-demo-')")
-            .message("S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-"),
-        validation = Rule::new("!self.endsWith('-s3alias') && !self.endsWith('--ol-s3') && !self.endsWith('.mrap')")
-            .message("name the bucket itself: access point aliases (-s3alias, --ol-s3, .mrap) are not supported"),
-        validation = Rule::new("!self.endsWith('--x-s3') && !self.endsWith('--table-s3')")
-            .message("directory and table buckets (--x-s3, --table-s3) are not supported"),
+        validation = rules::bucket_characters(),
+        validation = rules::bucket_ends(),
+        validation = rules::bucket_dots(),
+        validation = rules::bucket_no_address(),
+        validation = rules::bucket_not_reserved(),
+        validation = rules::bucket_no_alias(),
+        validation = rules::bucket_general_purpose(),
     )]
     pub bucket: String,
 
@@ -78,11 +75,11 @@ pub struct OutboundDestinationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     #[x_kube(
-        validation = Rule::new("self == '' || self.endsWith('/')").message("a prefix ends with \"/\""),
-        validation = Rule::new("!self.startsWith('/')").message("a prefix has no leading \"/\": keys in S3 have none"),
-        validation = Rule::new("!self.contains('//')").message("a prefix has no \"//\""),
-        validation = Rule::new(r"!self.matches('(^|/)[.][.]?(/|$)')").message("a prefix has no \".\" or \"..\" segment"),
-        validation = Rule::new("bytes(self).size() <= 512").message("a prefix is at most 512 bytes"),
+        validation = rules::prefix_closed(),
+        validation = rules::prefix_relative(),
+        validation = rules::prefix_no_empty_segment(),
+        validation = rules::prefix_no_dot_segment(),
+        validation = rules::prefix_bytes(),
         validation = rules::no_control_characters(),
     )]
     pub prefix: Option<String>,
@@ -90,7 +87,7 @@ pub struct OutboundDestinationSpec {
     /// The bucket's region. Absent: learned from the bucket, or us-east-1 with an endpoint. Name it outside the aws partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]+(-[a-z0-9]+)*$')").message("a region is written like eu-west-1"))]
+    #[x_kube(validation = rules::region())]
     pub region: Option<String>,
 
     /// The 12-digit account that must own the bucket, quoted; sent with every request. Required for CrossAccount; absent in AssumeRole: the role's account.

@@ -128,16 +128,22 @@ pub struct IdentitySnapshot {
 pub struct LedgerSource {
     /// Its index in the plan.
     pub index: u32,
-    /// Its path relative to the namespace's folder.
+    /// Its path relative to the namespace's folder, or the object's key.
     #[schemars(length(max = 4096))]
     pub path: String,
     /// Bytes in it.
     #[schemars(range(min = 0))]
     pub size: i64,
-    /// Modification time, nanoseconds since the epoch.
-    pub mtime_ns: i64,
-    /// Change time, nanoseconds since the epoch.
-    pub ctime_ns: i64,
+    /// A file's modification time, nanoseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime_ns: Option<i64>,
+    /// A file's change time, nanoseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctime_ns: Option<i64>,
+    /// An object's ETag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub etag: Option<String>,
 }
 
 /// A planned object and how far it is.

@@ -24,6 +24,7 @@ mod reason;
 mod receipt;
 mod reference;
 mod rules;
+mod source;
 mod split;
 
 pub use assume_role::AssumeRoleSpec;
@@ -33,8 +34,7 @@ pub use condition::{Condition, ConditionType, Conditions, Situation, Status, tim
 pub use crd::crds;
 pub use delivery::{
     DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
-    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination, SourceSpec,
-    VolumeSource, WaitFor,
+    OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination,
 };
 pub use destination::{
     AccessKeyRef, AclPolicy, AddressingStyle, ConfigMapRef, DestinationStatus, Effective, Grant,
@@ -52,6 +52,7 @@ pub use quantity::{Quantity, QuantityInvalid};
 pub use reason::{DeliveryReason, DestinationReason, reasons_page};
 pub use receipt::ReceiptSpec;
 pub use reference::reference_page;
+pub use source::{S3Source, SourceSpec, VolumeSource, WaitFor};
 pub use split::{BoundaryKind, Format, HeaderPolicy, SplitSpec};
 
 /// The API group of all kinds.

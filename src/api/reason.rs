@@ -143,17 +143,18 @@ reasons! {
         DestinationChanged => "you", "Change it back, or delete this delivery and create another.";
         /// The marker of `waitFor` isn't there yet, or a file is younger than `minAge`.
         WaitingForSource => "nobody; for a marker whoever produces the files", "It looks again.";
-        /// The file or folder isn't there.
+        /// The file, the folder or our bucket isn't there.
         SourceNotFound => "whoever produces it; you", "Produce it, or correct the path.";
-        /// Nothing matches the path.
+        /// Nothing matches the path or the patterns.
         SourceEmpty => "whoever produces the files; you", "Produce them, or correct the path. Where that is no failure: `onEmpty: Complete`.";
-        /// A file changed while it was delivered.
+        /// A file or an object changed while it was delivered.
         SourceChanged => "you", "Create another delivery once it is still.";
         /// A file can't be read, isn't a regular file (a FIFO, say), or isn't the CSV that it is said to be: a quote
-        /// is opened and never closed.
-        SourceUnreadable => "whoever provides the volume; whoever produces the file", "Make it readable.";
-        /// The configuration gives this namespace no such source. Not met by `volume`.
-        SourceNotAllowed => "the operator's administrator", "Add it under `tenancy[].sources`.";
+        /// is opened and never closed. Or S3 refuses to let our own identity list the prefix or read an object.
+        SourceUnreadable => "whoever provides the volume; whoever produces the file; the operator's administrator", "Make it readable.";
+        /// The configuration gives this namespace no such bucket and prefix of ours, or the operator has no identity of
+        /// its own. Not met by `volume`.
+        SourceNotAllowed => "the operator's administrator", "Add it under `tenancy[].sources`, or give the operator credentials; then ask for a retry.";
         /// The path, or a link on it, leaves the namespace's folder.
         PathNotAllowed => "you", "Correct it.";
         /// No record ends within `maxRecordSize` before a cut, or the first, which `header: Repeat` puts in front of
@@ -161,8 +162,8 @@ reasons! {
         RecordTooLong => "you", "Another delivery with a larger `maxRecordSize` (and `size`), with the format that the file has, or `boundary: Byte`.";
         /// Two objects would have one key.
         KeyCollision => "you", "A `key` that tells them apart.";
-        /// A key would be over 1,024 bytes, or break another rule.
-        KeyInvalid => "you", "Another `key`.";
+        /// A key would be over 1,024 bytes, or break another rule. Or an object of `source.s3` has a key that is no path.
+        KeyInvalid => "you; whoever wrote the object", "Another `key`; another key for the object, or another prefix.";
         /// Over 10,000 objects or 100,000 entries.
         TooManyObjects => "you", "Larger splits, or several deliveries.";
         /// An object that isn't known to be ours (nor, with `ifExists: Skip`, to have the same content) has the key.

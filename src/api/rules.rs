@@ -74,3 +74,111 @@ fn immutable_message(field: &str) -> String {
         "{field} can't be changed, added or removed once a delivery exists; create another delivery"
     )
 }
+
+// S3's published naming rules for buckets.
+
+/// Refuses what no bucket's name is made of.
+pub(super) fn bucket_characters() -> Rule {
+    Rule::new("self.matches('^[a-z0-9.-]+$')")
+        .message("a bucket name has lower-case letters, digits, dots and hyphens only")
+}
+
+/// Refuses dots and hyphens at the ends.
+pub(super) fn bucket_ends() -> Rule {
+    Rule::new("self.matches('^[a-z0-9](.*[a-z0-9])?$')")
+        .message("a bucket name begins and ends with a letter or a digit")
+}
+
+/// Refuses an empty label.
+pub(super) fn bucket_dots() -> Rule {
+    Rule::new("!self.contains('..')").message("a bucket name has no two dots in a row")
+}
+
+/// Refuses what looks like an IP address.
+pub(super) fn bucket_no_address() -> Rule {
+    Rule::new("!self.matches('^[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+$')")
+        .message("a bucket name is not formatted as an IP address")
+}
+
+/// Refuses what S3 keeps for itself.
+pub(super) fn bucket_not_reserved() -> Rule {
+    Rule::new("!self.startsWith('xn--') && !self.startsWith('sthree-') && !self.startsWith('amzn-s3-demo-')")
+        .message("S3 reserves bucket names that begin with xn--, sthree- or amzn-s3-demo-")
+}
+
+/// Refuses access points.
+pub(super) fn bucket_no_alias() -> Rule {
+    Rule::new(
+        "!self.endsWith('-s3alias') && !self.endsWith('--ol-s3') && !self.endsWith('.mrap')",
+    )
+    .message(
+        "name the bucket itself: access point aliases (-s3alias, --ol-s3, .mrap) are not supported",
+    )
+}
+
+/// Refuses buckets of other kinds.
+pub(super) fn bucket_general_purpose() -> Rule {
+    Rule::new("!self.endsWith('--x-s3') && !self.endsWith('--table-s3')")
+        .message("directory and table buckets (--x-s3, --table-s3) are not supported")
+}
+
+/// Refuses a prefix that would also be the beginning of another's name.
+pub(super) fn prefix_closed() -> Rule {
+    Rule::new("self == '' || self.endsWith('/')").message("a prefix ends with \"/\"")
+}
+
+/// Refuses a leading slash.
+pub(super) fn prefix_relative() -> Rule {
+    Rule::new("!self.startsWith('/')")
+        .message("a prefix has no leading \"/\": keys in S3 have none")
+}
+
+/// Refuses an empty segment.
+pub(super) fn prefix_no_empty_segment() -> Rule {
+    Rule::new("!self.contains('//')").message("a prefix has no \"//\"")
+}
+
+/// Refuses segments that clients resolve.
+pub(super) fn prefix_no_dot_segment() -> Rule {
+    Rule::new(r"!self.matches('(^|/)[.][.]?(/|$)')")
+        .message("a prefix has no \".\" or \"..\" segment")
+}
+
+/// Keeps a prefix within half of what a key may have.
+pub(super) fn prefix_bytes() -> Rule {
+    Rule::new("bytes(self).size() <= 512").message("a prefix is at most 512 bytes")
+}
+
+/// Refuses what no region is called.
+pub(super) fn region() -> Rule {
+    Rule::new("self.matches('^[a-z0-9]+(-[a-z0-9]+)*$')")
+        .message("a region is written like eu-west-1")
+}
+
+// Patterns of paths in a list: the rules of one pattern, held by each.
+
+/// Refuses patterns that begin or end with a slash, or have an empty segment.
+pub(super) fn patterns_relative() -> Rule {
+    Rule::new(
+        "self.all(path, !path.startsWith('/') && !path.endsWith('/') && !path.contains('//'))",
+    )
+    .message("a pattern is relative to the prefix: no leading or closing \"/\" and no \"//\"")
+}
+
+/// Refuses segments that clients resolve.
+pub(super) fn patterns_no_dot_segment() -> Rule {
+    Rule::new("self.all(path, !path.matches('(^|/)[.][.]?(/|$)'))")
+        .message("a pattern has no \".\" or \"..\" segment")
+}
+
+/// Refuses `**` beside other characters.
+pub(super) fn patterns_cross_whole() -> Rule {
+    Rule::new("self.all(path, !path.matches('[^/][*][*]|[*][*][^/]'))")
+        .message("\"**\" is a whole segment of a pattern: a/**/*.csv")
+}
+
+/// Refuses control characters.
+pub(super) fn patterns_no_control_characters() -> Rule {
+    Rule::new(r"self.all(path, !path.matches('\\p{Cc}'))")
+        .message("control characters are not allowed")
+}

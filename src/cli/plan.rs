@@ -1,4 +1,4 @@
-//! `plan`: what deliveries would write, by the operator's own planner. Reads the sources, contacts nothing.
+//! `plan`: what deliveries would write, by the operator's own planner. Reads the sources, and contacts nothing else.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -56,7 +56,11 @@ fn read(input: &DeliveryInput) -> Result<Plans, BadInput> {
         .enable_all()
         .build()?;
     let _within = runtime.enter();
-    let offline = Offline::for_planning(chosen.config, &chosen.manifests.destinations)?;
+    let offline = runtime.block_on(Offline::for_planning(
+        chosen.config,
+        &chosen.manifests.destinations,
+        &chosen.deliveries,
+    ))?;
     let mut places = Places::default();
     let mut plans = Vec::new();
     for delivery in &chosen.deliveries {

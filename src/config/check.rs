@@ -2,7 +2,7 @@
 
 use super::{Config, ConfigError, IdentityConfig};
 use crate::plan::{KeyPrefix, MAX_PART_SIZE, MIN_PART_SIZE};
-use crate::store::{AccountId, Endpoint, PlainHttp, Region};
+use crate::store::{AccountId, BucketName, Endpoint, PlainHttp, Region};
 
 /// Characters of a namespace's name: a DNS label.
 const MAX_NAMESPACE: usize = 63;
@@ -134,6 +134,15 @@ fn tenancy(config: &Config) -> Result<(), ConfigError> {
             KeyPrefix::new(prefix.as_str()).map_err(|error| refused(key, error))?;
         }
     }
+    for rule in config.tenancy.iter().flat_map(|rule| &rule.sources) {
+        let key = "tenancy[].sources[].bucket";
+        let bucket = rule.bucket.parse::<BucketName>();
+        bucket.map_err(|error| refused(key, format!("{:?}: {error}", rule.bucket)))?;
+        for prefix in &rule.prefixes {
+            let key = "tenancy[].sources[].prefixes";
+            KeyPrefix::new(prefix.as_str()).map_err(|error| refused(key, error))?;
+        }
+    }
     Ok(())
 }
 
@@ -193,6 +202,15 @@ mod tests {
             (
                 "tenancy: [{namespaces: [n], roles: ['*']}]".to_owned(),
                 "tenancy[].roles",
+            ),
+            (
+                "tenancy: [{namespaces: [n], sources: [{bucket: 'exports-*'}]}]".to_owned(),
+                "tenancy[].sources[].bucket",
+            ),
+            (
+                "tenancy: [{namespaces: [n], sources: [{bucket: exports, prefixes: [a]}]}]"
+                    .to_owned(),
+                "tenancy[].sources[].prefixes",
             ),
             ("volume: {root: exports}".to_owned(), "volume.root"),
             (

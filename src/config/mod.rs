@@ -144,9 +144,9 @@ pub struct BucketRule {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SourceRule {
-    /// The bucket's name.
+    /// The bucket's name; it must be of our own account.
     pub bucket: String,
-    /// The prefixes under which it may read.
+    /// The prefixes under which it may read; none listed means none.
     #[serde(default)]
     pub prefixes: Vec<String>,
 }

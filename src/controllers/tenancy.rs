@@ -1,7 +1,7 @@
 //! Which namespace may reach what: the configuration's rules as an ordered chain of pure checks.
 
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
-use crate::config::{BucketRule, Config, TenancyRule};
+use crate::config::{BucketRule, Config, SourceRule, TenancyRule};
 use crate::store::{Endpoint, Partition, PlainHttp, RoleArn};
 
 /// Why a destination may not be reached from its namespace.
@@ -46,6 +46,32 @@ pub(crate) const fn plain_http(config: &Config) -> PlainHttp {
     } else {
         PlainHttp::Refused
     }
+}
+
+/// Whether deliveries in `namespace` may read `bucket` below `prefix` as our own identity.
+///
+/// # Errors
+/// What the user reads.
+pub(crate) fn check_source(
+    config: &Config,
+    namespace: &str,
+    bucket: &str,
+    prefix: &str,
+) -> Result<(), String> {
+    let gives = |rule: &SourceRule| {
+        let prefixes = &rule.prefixes;
+        rule.bucket == bucket && prefixes.iter().any(|given| prefix_covers(given, prefix))
+    };
+    if rules_for(config, namespace)
+        .flat_map(|rule| &rule.sources)
+        .any(gives)
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "namespace {namespace} may not read bucket {bucket}, prefix {prefix:?}; the operator's administrator must add \
+         them under tenancy[].sources"
+    ))
 }
 
 fn endpoint_is_listed(
@@ -239,6 +265,7 @@ mod tests {
             tenancy:
               - namespaces: [marketing, "team-*"]
                 crossAccountBuckets: [{bucket: acme-inbound, owners: ["111111111111"], prefixes: ["audience/"]}]
+                sources: [{bucket: our-exports, prefixes: ["marketing/"]}, {bucket: none}]
                 roles: ["arn:aws:iam::111122223333:role/feeds/*", "arn:aws-cn:iam::111122223333:role/drop"]
             endpoints: {allow: ["https://s3.example:9000"]}
             "#,
@@ -293,6 +320,28 @@ mod tests {
                 DestinationReason::BucketNotAllowed,
                 "{namespace} {spec:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_namespace_reads_only_what_it_was_given() {
+        let config = config();
+        for prefix in ["marketing/", "marketing/2026/"] {
+            assert_eq!(
+                check_source(&config, "marketing", "our-exports", prefix),
+                Ok(())
+            );
+        }
+        for (namespace, bucket, prefix) in [
+            ("finance", "our-exports", "marketing/"),
+            ("marketing", "our-exports", ""),
+            ("marketing", "our-exports", "finance/"),
+            ("marketing", "our-exports", "marketing-secret/"),
+            ("marketing", "our-exports2", "marketing/"),
+            ("marketing", "none", ""),
+        ] {
+            let denied = check_source(&config, namespace, bucket, prefix).unwrap_err();
+            assert!(denied.contains("tenancy[].sources"), "{denied}");
         }
     }
 

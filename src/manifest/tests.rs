@@ -16,7 +16,7 @@ fn refusals(text: &str) -> String {
 }
 
 /// Objects that name, between them, each field that has a rule; each is one that the apiserver takes.
-const FULL: [&str; 3] = [
+const FULL: [&str; 4] = [
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDestination, metadata: {name: acme}, spec: {
         bucket: acme, prefix: a/, region: eu-west-1, bucketOwner: "111122223333", endpoint: "https://s3.example",
         permissionMode: AccessKey, accessKey: {secretRef: {name: acme}}, splitSize: 1G, verification: {interval: 1h},
@@ -28,6 +28,9 @@ const FULL: [&str; 3] = [
         split: {size: 1G, maxRecordSize: 1M, separator: "-", delimiter: "\n"}, waitFor: {path: _SUCCESS},
         onEmpty: Fail,
         key: "{stem}{split}{ext}", receipt: {key: "{delivery}.info"}}}"#,
+    r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDelivery, metadata: {name: bucket}, spec: {
+        destinationRef: {name: acme},
+        source: {s3: {bucket: exports, prefix: a/, include: ["*.csv"], exclude: ["b/**"], region: eu-west-1}}}}"#,
 ];
 
 /// The rules at each path of a schema.

@@ -27,22 +27,64 @@ impl ByteRange {
     }
 }
 
-/// What tells a file from one that was changed: any write, touch or rename moves one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Fingerprint {
-    /// Bytes in the file.
-    pub size: u64,
-    /// Modification time, nanoseconds since the epoch.
-    pub mtime_ns: i64,
-    /// Change time, nanoseconds since the epoch.
-    pub ctime_ns: i64,
+/// What tells a source from one that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Fingerprint {
+    /// A file: any write, touch or rename moves one of these.
+    File {
+        /// Bytes in the file.
+        size: u64,
+        /// Modification time, nanoseconds since the epoch.
+        mtime_ns: i64,
+        /// Change time, nanoseconds since the epoch.
+        ctime_ns: i64,
+    },
+    /// An object in S3: other bytes have another ETag.
+    Object {
+        /// Bytes in the object.
+        size: u64,
+        /// The ETag, quotes included, as S3 gave it.
+        etag: String,
+    },
 }
 
-/// One file of the source.
+impl Fingerprint {
+    /// Bytes in the source.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        match self {
+            Self::File { size, .. } | Self::Object { size, .. } => *size,
+        }
+    }
+
+    /// Feeds all of it to `hasher`. A file's is what it was before there were objects; an object's begins with a size
+    /// that no file has.
+    fn hash(&self, hasher: &mut Sha256) {
+        match self {
+            Self::File {
+                size,
+                mtime_ns,
+                ctime_ns,
+            } => {
+                hasher.update(size.to_be_bytes());
+                hasher.update(mtime_ns.to_be_bytes());
+                hasher.update(ctime_ns.to_be_bytes());
+            }
+            Self::Object { size, etag } => {
+                hasher.update(u64::MAX.to_be_bytes());
+                hasher.update(size.to_be_bytes());
+                hasher.update((etag.len() as u64).to_be_bytes());
+                hasher.update(etag);
+            }
+        }
+    }
+}
+
+/// One file, or object, of the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
-    /// Path relative to the namespace's folder, `/` between segments.
+    /// A file's path relative to the namespace's folder, `/` between segments; an object's whole key.
     pub path: String,
     /// The file as it was scanned.
     pub fingerprint: Fingerprint,
@@ -241,9 +283,7 @@ impl Plan {
         for source in &self.sources {
             hasher.update((source.path.len() as u64).to_be_bytes());
             hasher.update(&source.path);
-            hasher.update(source.fingerprint.size.to_be_bytes());
-            hasher.update(source.fingerprint.mtime_ns.to_be_bytes());
-            hasher.update(source.fingerprint.ctime_ns.to_be_bytes());
+            source.fingerprint.hash(&mut hasher);
         }
         hasher.update((self.objects.len() as u64).to_be_bytes());
         for object in &self.objects {
@@ -306,7 +346,7 @@ fn check_coverage(sources: &[SourceFile], objects: &[PlannedObject]) -> Result<(
     let mut rest = objects.iter().peekable();
     for (index, source) in sources.iter().enumerate() {
         let wrong = || PlanInvalid::Coverage(source.path.clone());
-        let size = source.fingerprint.size;
+        let size = source.fingerprint.size();
         let first = rest.next_if(|object| object.source == index);
         let mut end = first
             .filter(|object| object.range.offset == 0)

@@ -200,7 +200,7 @@ pub fn plan(
     boundaries: &mut dyn Boundaries,
 ) -> Result<Plan, PlanError> {
     let split = &request.split;
-    let sizes = files.iter().map(|file| file.fingerprint.size);
+    let sizes = files.iter().map(|file| file.fingerprint.size());
     let mut fewest = sizes.fold(0, |sum: u64, size| sum.saturating_add(split.fewest(size)));
     // Before anything is read or allocated: a terabyte cut at every byte ends here.
     if fewest > MAX_OBJECTS as u64 {
@@ -216,7 +216,7 @@ pub fn plan(
 
     let mut objects: Vec<PlannedObject> = Vec::new();
     for (source, file) in files.iter().enumerate() {
-        let len = file.fingerprint.size;
+        let len = file.fingerprint.size();
         // What the files behind this one need at the least isn't free any more.
         fewest = fewest.saturating_sub(split.fewest(len));
         let behind = usize::try_from(fewest).unwrap_or(usize::MAX);

@@ -77,7 +77,7 @@ impl Boundaries for Unasked {
 }
 
 fn file(path: &str, size: u64) -> SourceFile {
-    let fingerprint = Fingerprint {
+    let fingerprint = Fingerprint::File {
         size,
         mtime_ns: 1,
         ctime_ns: 2,

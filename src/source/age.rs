@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::error::SourceError;
-use crate::plan::SourceFile;
+use crate::plan::{Fingerprint, SourceFile};
 
 /// Makes sure that every file's content and metadata have been still for `min_age` at `now`.
 ///
@@ -20,8 +20,13 @@ pub fn require_min_age(
     let now_ns = now.as_nanosecond();
     let min_age_ns = i128::try_from(min_age.as_nanos()).unwrap_or(i128::MAX / 2);
     let remaining = |file: &SourceFile| {
-        let moved = file.fingerprint.mtime_ns.max(file.fingerprint.ctime_ns);
-        i128::from(moved) + min_age_ns - now_ns
+        match file.fingerprint {
+            Fingerprint::File {
+                mtime_ns, ctime_ns, ..
+            } => i128::from(mtime_ns.max(ctime_ns)) + min_age_ns - now_ns,
+            // An object is whole from the moment that it is there.
+            Fingerprint::Object { .. } => 0,
+        }
     };
     let young = || files.iter().filter(|file| remaining(file) > 0);
     match young().max_by_key(|file| remaining(file)) {
@@ -47,10 +52,9 @@ fn whole_second_after(nanoseconds: i128) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Fingerprint;
 
     fn file(path: &str, mtime_s: i64, ctime_s: i64) -> SourceFile {
-        let fingerprint = Fingerprint {
+        let fingerprint = Fingerprint::File {
             size: 1,
             mtime_ns: mtime_s * 1_000_000_000,
             ctime_ns: ctime_s * 1_000_000_000,

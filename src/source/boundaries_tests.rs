@@ -120,7 +120,7 @@ fn a_sparse_terabyte_is_planned_from_a_few_blocks() {
 
 #[test]
 fn an_unplanned_file_is_no_file() {
-    let fingerprint = Fingerprint {
+    let fingerprint = Fingerprint::File {
         size: 1,
         mtime_ns: 0,
         ctime_ns: 0,

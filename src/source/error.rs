@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use rustix::io::Errno;
 
 use super::glob::PatternInvalid;
-use crate::plan::Fingerprint;
+use super::refusals::store_advice;
+use crate::plan::{Fingerprint, KeyInvalid};
+use crate::store::{ErrorClass, StoreError, code};
 
 /// What was being done when the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,27 @@ impl fmt::Display for NotAFile {
             Self::Device => "a device",
             Self::DanglingLink => "a link to nothing",
             Self::Unknown => "of no known kind",
+        })
+    }
+}
+
+/// What became of an object since it was listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectChange {
+    /// Other bytes have its key.
+    Overwritten,
+    /// Nothing has its key.
+    Gone,
+    /// It was planned as a file, and not as an object.
+    NoObject,
+}
+
+impl fmt::Display for ObjectChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overwritten => "it was overwritten",
+            Self::Gone => "it is gone",
+            Self::NoObject => "it was no object",
         })
     }
 }
@@ -135,6 +158,34 @@ pub enum SourceError {
         /// As it is now; `None` when it is gone.
         found: Option<Fingerprint>,
     },
+    /// An object that is no longer what was listed. Reason `SourceChanged`.
+    #[error(
+        "{place:?} changed since it was planned: {change}; a new delivery must be made of the objects as they are now"
+    )]
+    ObjectChanged {
+        /// The object.
+        place: String,
+        /// What became of it.
+        change: ObjectChange,
+    },
+    /// A key that is no path. Reason `KeyInvalid`.
+    #[error(
+        "an object's key can't be a path: {0}; whoever wrote the object must rename it, or the delivery must name \
+         another prefix"
+    )]
+    KeyInvalid(#[from] KeyInvalid),
+    /// S3 refused, or didn't answer. Reason `SourceUnreadable`; `SourceNotFound` where there is no such bucket.
+    #[error("reading {place:?} failed: {cause}; {}", store_advice(cause))]
+    Store {
+        /// What it was tried on.
+        place: String,
+        /// What came back.
+        #[source]
+        cause: Box<StoreError>,
+    },
+    /// The process comes to its end.
+    #[error("the operator is being stopped")]
+    Ended,
     /// The system refused. Reason `SourceUnreadable`.
     #[error("{attempt} {path:?} failed: {cause}; {}", advice(cause, *attempt))]
     Unreadable {
@@ -190,12 +241,14 @@ pub enum SourceErrorKind {
     Unreadable,
     /// `TooManyObjects`
     TooManyEntries,
+    /// `KeyInvalid`
+    KeyInvalid,
 }
 
 impl SourceError {
     /// The kind, for the reason.
     #[must_use]
-    pub const fn kind(&self) -> SourceErrorKind {
+    pub fn kind(&self) -> SourceErrorKind {
         match self {
             Self::PatternInvalid(_) | Self::PathNotAllowed { .. } => {
                 SourceErrorKind::PathNotAllowed
@@ -205,20 +258,27 @@ impl SourceError {
             Self::WaitingForSource { .. } | Self::MarkerMissing { .. } => {
                 SourceErrorKind::WaitingForSource
             }
-            Self::Changed { .. } => SourceErrorKind::Changed,
-            Self::Unreadable { .. } | Self::NotAFile { .. } | Self::NameNotUtf8 { .. } => {
-                SourceErrorKind::Unreadable
-            }
+            Self::Changed { .. } | Self::ObjectChanged { .. } => SourceErrorKind::Changed,
+            Self::Store { cause, .. } if cause.is("NoSuchBucket") => SourceErrorKind::NotFound,
+            Self::Unreadable { .. }
+            | Self::NotAFile { .. }
+            | Self::NameNotUtf8 { .. }
+            | Self::Store { .. }
+            | Self::Ended => SourceErrorKind::Unreadable,
+            Self::KeyInvalid(_) => SourceErrorKind::KeyInvalid,
             Self::TooManyEntries { .. } => SourceErrorKind::TooManyEntries,
         }
     }
 
     /// Whether the same may work a little later without anybody's doing: a network file system that
-    /// lost its server, a system out of descriptors or memory.
+    /// lost its server, a system out of descriptors or memory, S3 that doesn't answer.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        let Self::Unreadable { cause, .. } = self else {
-            return false;
+        let cause = match self {
+            Self::Unreadable { cause, .. } => cause,
+            Self::Store { cause, .. } => return cause.class != ErrorClass::Terminal,
+            Self::Ended => return true,
+            _ => return false,
         };
         let Some(errno) = Errno::from_io_error(cause) else {
             return false;
@@ -242,6 +302,11 @@ impl SourceError {
             Errno::NOTCONN,
         ];
         TRANSIENT.contains(&errno)
+    }
+
+    /// Whether a connection broke: what it brought until then was right.
+    pub(super) fn is_broken_off(&self) -> bool {
+        matches!(self, Self::Store { cause, .. } if cause.is(code::CONNECTION_LOST))
     }
 
     /// Takes out of an `io::Error` what was put there on the way through the planner; the error itself
@@ -286,15 +351,24 @@ impl fmt::Display for Moved<'_> {
         let Some(found) = self.found else {
             return f.write_str("it is gone");
         };
+        let (size, planned_size) = (found.size(), self.planned.size());
         let mut moved = Vec::new();
-        if found.size != self.planned.size {
-            moved.push(format!("size from {} to {}", self.planned.size, found.size));
+        if size != planned_size {
+            moved.push(format!("size from {planned_size} to {size}"));
         }
-        if found.mtime_ns != self.planned.mtime_ns {
-            moved.push("mtime".to_owned());
-        }
-        if found.ctime_ns != self.planned.ctime_ns {
-            moved.push("ctime".to_owned());
+        if let (
+            Fingerprint::File {
+                mtime_ns, ctime_ns, ..
+            },
+            Fingerprint::File {
+                mtime_ns: planned_mtime,
+                ctime_ns: planned_ctime,
+                ..
+            },
+        ) = (found, self.planned)
+        {
+            moved.extend((mtime_ns != planned_mtime).then(|| "mtime".to_owned()));
+            moved.extend((ctime_ns != planned_ctime).then(|| "ctime".to_owned()));
         }
         if moved.is_empty() {
             // The times have a resolution; bytes that are missing don't lie.

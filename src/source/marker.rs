@@ -4,13 +4,14 @@ use rustix::fs::FileType;
 
 use super::error::SourceError;
 use super::glob::{PathPattern, PatternInvalid};
+use super::s3::{Selection, SourceBucket};
 use super::volume::{Probe, VolumeRoot, not_a_file};
 use crate::plan::SourceFile;
 
 /// A marker of one source: a file in the source's folder or below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
-    /// Relative to the namespace's folder.
+    /// Relative to the namespace's folder; an object's key.
     path: String,
     /// Whether the source names this very file, so that it is what is delivered.
     is_the_source: bool,
@@ -33,7 +34,21 @@ impl Marker {
         })
     }
 
-    /// Where it is looked for, relative to the namespace's folder.
+    /// The marker `path`, which is relative to the prefix of `objects`.
+    ///
+    /// # Errors
+    /// When `path` breaks a rule of [`PatternInvalid`], or holds a wildcard.
+    pub fn below(objects: &Selection, path: &str) -> Result<Self, PatternInvalid> {
+        if !PathPattern::parse(path)?.is_literal() {
+            return Err(PatternInvalid::NotOneFile(path.to_owned()));
+        }
+        Ok(Self {
+            path: format!("{}{path}", objects.prefix().as_str()),
+            is_the_source: objects.names(path),
+        })
+    }
+
+    /// Where it is looked for, relative to the namespace's folder; an object's key.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -50,6 +65,17 @@ impl Marker {
             Probe::Found(FileType::RegularFile) => Ok(()),
             Probe::Found(other) => Err(not_a_file(path, other)),
             Probe::Missing | Probe::Dangling => Err(self.missing()),
+        }
+    }
+
+    /// Makes sure that it is there, as an object.
+    ///
+    /// # Errors
+    /// [`SourceError::MarkerMissing`] when it isn't, and what keeps the bucket from being listed.
+    pub fn require_object(&self, bucket: &SourceBucket) -> Result<(), SourceError> {
+        match bucket.has(&self.path)? {
+            true => Ok(()),
+            false => Err(self.missing()),
         }
     }
 
@@ -128,7 +154,7 @@ mod tests {
     fn is_not_delivered_unless_it_is_the_source() {
         let file = |path: &str| SourceFile {
             path: path.to_owned(),
-            fingerprint: crate::plan::Fingerprint {
+            fingerprint: crate::plan::Fingerprint::File {
                 size: 0,
                 mtime_ns: 0,
                 ctime_ns: 0,

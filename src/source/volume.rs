@@ -83,7 +83,7 @@ impl VolumeRoot {
         let path = file.path.as_bytes();
         let gone = || SourceError::Changed {
             path: file.path.clone(),
-            planned: file.fingerprint,
+            planned: file.fingerprint.clone(),
             found: None,
         };
         match self.probe(path)? {
@@ -176,7 +176,7 @@ fn type_of(stat: &Stat) -> FileType {
 fn fingerprint(stat: &Stat) -> Fingerprint {
     // The times of 1677 to 2262 fit; what is beyond stays where it is.
     let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
-    Fingerprint {
+    Fingerprint::File {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec as i64),
         ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec as i64),
@@ -272,7 +272,7 @@ impl OpenFile {
     fn changed(&self, found: Fingerprint) -> SourceError {
         SourceError::Changed {
             path: self.0.file.path.clone(),
-            planned: self.0.file.fingerprint,
+            planned: self.0.file.fingerprint.clone(),
             found: Some(found),
         }
     }

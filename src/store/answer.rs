@@ -6,9 +6,9 @@ use aws_sdk_s3::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
 
-/// Bytes in an answer that is read whole. The largest that is asked for is a page of 1,000 open uploads
-/// with keys of 1,024 bytes, each of which XML may spell in six: 6 MiB, and some room.
-const MAX_ANSWER_BYTES: usize = 8 << 20;
+/// Bytes in an answer. The largest that is read whole is a page of 1,000 open uploads with keys of 1,024 bytes, each
+/// of which XML may spell in six: 6 MiB, and some room. Ranges of a source are asked for to fit.
+pub(super) const MAX_ANSWER_BYTES: usize = 8 << 20;
 
 /// Ends the reading of an answer that is longer.
 #[derive(Debug)]

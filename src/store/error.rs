@@ -118,6 +118,21 @@ impl StoreError {
         )
     }
 
+    /// The object isn't the one that was asked for.
+    pub(super) fn another_object(action: &'static str) -> Self {
+        let message = "the store gave the object with another ETag";
+        Self {
+            status: Some(412),
+            ..Self::unanswered(action, "PreconditionFailed", message, ErrorClass::Terminal)
+        }
+    }
+
+    /// An answer whose body didn't come to its end.
+    pub(super) fn broken_off(action: &'static str, error: &dyn std::fmt::Display) -> Self {
+        let (code, message) = (code::CONNECTION_LOST, error.to_string());
+        Self::unanswered(action, code, message, ErrorClass::Transient)
+    }
+
     fn unanswered(
         action: &'static str,
         code: &str,

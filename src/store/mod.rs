@@ -1,4 +1,4 @@
-//! The destination's S3: the client, the proof of access, the grants, and what errors mean.
+//! S3: the client, the proof of access to destinations, the grants, the reads of sources, and what errors mean.
 //!
 //! Nothing outside this module sees a type of the AWS SDK.
 
@@ -21,6 +21,7 @@ mod explain;
 mod grant;
 mod headers;
 mod names;
+mod reads;
 mod refusal;
 mod rehearsal;
 mod rights;
@@ -53,6 +54,7 @@ pub use grant::{
 pub use names::{
     AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
 };
+pub use reads::{LARGEST_READ, ListedObject, ObjectPage, PageSize, PageToken, RangeBody, Storage};
 pub use refusal::Refusal;
 pub use rights::{Actor, Evidence, Right, Verdict, report, report_of_met};
 pub use role::{ExternalId, RoleArn, RoleArnInvalid, RoleRequest, SessionName};

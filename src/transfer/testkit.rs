@@ -309,7 +309,7 @@ pub(super) fn plan_of(files: &[Bytes]) -> Plan {
     let name = |n: usize| format!("f{n:02}.csv");
     let sources = files.iter().enumerate().map(|(n, bytes)| SourceFile {
         path: name(n),
-        fingerprint: Fingerprint {
+        fingerprint: Fingerprint::File {
             size: bytes.len() as u64,
             mtime_ns: 1,
             ctime_ns: 1,

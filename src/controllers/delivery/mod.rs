@@ -10,6 +10,7 @@ mod known;
 mod notices;
 mod orphans;
 mod outcome;
+mod place;
 mod planning;
 mod prepare;
 mod preview;
@@ -18,6 +19,7 @@ mod run;
 mod source;
 mod tidy;
 mod ttl;
+mod wanted;
 mod work_time;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::judge::{Delivered, Report, Verdict};
+use super::request::Rejected;
 use crate::api::DeliveryReason;
 
 /// The longest pause before a destination that refused us is tried again, if its new proof succeeds.
@@ -77,5 +78,11 @@ impl Outcome {
             End::Stopped => Verdict::Working,
         };
         (report, verdict)
+    }
+}
+
+impl From<Rejected> for End {
+    fn from(rejected: Rejected) -> Self {
+        Self::Failed(rejected.reason, rejected.message)
     }
 }

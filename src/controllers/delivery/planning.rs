@@ -9,11 +9,14 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::Report;
+use super::place::Place;
 use super::request::{OnEmpty, Request};
+use super::wanted::WantedFiles;
 use crate::api::{DeliveryProgress, DeliveryReason};
 use crate::plan::{Plan, PlanError, PlanErrorKind, SourceFile, plan};
 use crate::source::{
-    RecordBoundaries, ScannedFiles, SourceError, SourceErrorKind, VolumeRoot, require_min_age,
+    Files, ListedObjects, RecordBoundaries, ScannedFiles, Selection, SourceBucket, SourceError,
+    SourceErrorKind, VolumeRoot, require_min_age,
 };
 
 /// The longest pause before a source that isn't complete is looked at again.
@@ -39,14 +42,13 @@ pub(super) enum NoPlan {
     Transient(String),
 }
 
-/// Scans and cuts the source of `namespace` under the volume root `root`. Reports how much was read, where that is
+/// Scans and cuts the source at `place`. Reports how much was read, where that is
 /// much; the thread reads no further once the future is dropped.
 ///
 /// # Errors
 /// See [`NoPlan`].
 pub(super) async fn make(
-    root: std::path::PathBuf,
-    namespace: String,
+    place: Place,
     request: Request,
     report: &watch::Sender<Report>,
 ) -> Result<Plan, NoPlan> {
@@ -55,7 +57,7 @@ pub(super) async fn make(
     let scanned = Arc::new(AtomicU64::new(0));
     let meter = Arc::clone(&scanned);
     let planned = on_own_thread("planning", move || {
-        scan_and_cut(&root, &namespace, &request, stop, meter)
+        scan_and_cut(&place, &request, stop, meter)
     });
     tokio::select! {
         planned = planned => planned,
@@ -104,36 +106,93 @@ pub(super) async fn on_own_thread<T: Send + 'static>(
 }
 
 fn scan_and_cut(
-    root: &std::path::Path,
-    namespace: &str,
+    place: &Place,
     request: &Request,
     stop: CancellationToken,
     scanned: Arc<AtomicU64>,
 ) -> Result<Plan, NoPlan> {
-    let (folder, files) =
-        scan(root, namespace, request).map_err(|error| from_source(&error, request.created))?;
+    let refused = |error: SourceError| from_source(&error, request.created);
+    match place {
+        Place::Volume { root, namespace } => {
+            let (folder, files) = scan_volume(root, namespace, request).map_err(refused)?;
+            cut(
+                ScannedFiles::new(&folder, &files),
+                &files,
+                request,
+                stop,
+                scanned,
+            )
+        }
+        Place::Bucket { bucket, selection } => {
+            let files = scan_bucket(bucket, selection, request).map_err(refused)?;
+            cut(
+                ListedObjects::new(bucket, &files),
+                &files,
+                request,
+                stop,
+                scanned,
+            )
+        }
+    }
+}
+
+fn cut(
+    open: impl Files,
+    files: &[SourceFile],
+    request: &Request,
+    stop: CancellationToken,
+    scanned: Arc<AtomicU64>,
+) -> Result<Plan, NoPlan> {
     let records = request.plan.split.records;
-    let mut boundaries =
-        RecordBoundaries::new(ScannedFiles::new(&folder, &files), records, stop).counting(scanned);
-    plan(&request.plan, files.clone(), &mut boundaries)
+    let mut boundaries = RecordBoundaries::new(open, records, stop).counting(scanned);
+    plan(&request.plan, files.to_vec(), &mut boundaries)
         .map_err(|error| from_plan(error, request.created))
 }
 
 /// The files to deliver, once they are complete.
-fn scan(
+fn scan_volume(
     root: &std::path::Path,
     namespace: &str,
     request: &Request,
 ) -> Result<(VolumeRoot, Vec<SourceFile>), SourceError> {
-    let folder = match (VolumeRoot::open(root, namespace), &request.marker) {
+    let marker = &request.wanted.marker;
+    let folder = match (VolumeRoot::open(root, namespace), marker) {
         // Who waits for a marker waits for its folder, too.
         (Err(SourceError::NotFound { .. }), Some(marker)) => return Err(marker.missing()),
         (folder, _) => folder?,
     };
-    if let Some(marker) = &request.marker {
+    if let Some(marker) = marker {
         marker.require(&folder)?;
     }
-    let mut files = match folder.scan(&request.files) {
+    let WantedFiles::Volume { pattern, min_age } = &request.wanted.files else {
+        return Ok((folder, Vec::new()));
+    };
+    let files = without_marker(request, pattern.as_str(), folder.scan(pattern))?;
+    if let Some(min_age) = min_age {
+        require_min_age(&files, *min_age, Timestamp::now())?;
+    }
+    Ok((folder, files))
+}
+
+/// The objects to deliver, once they are complete.
+fn scan_bucket(
+    bucket: &SourceBucket,
+    selection: &Selection,
+    request: &Request,
+) -> Result<Vec<SourceFile>, SourceError> {
+    if let Some(marker) = &request.wanted.marker {
+        marker.require_object(bucket)?;
+    }
+    without_marker(request, selection.prefix().as_str(), bucket.scan(selection))
+}
+
+/// What was found, but for the marker; nothing, where that is no failure.
+fn without_marker(
+    request: &Request,
+    pattern: &str,
+    found: Result<Vec<SourceFile>, SourceError>,
+) -> Result<Vec<SourceFile>, SourceError> {
+    let mut files = match found {
         Err(SourceError::Empty { .. } | SourceError::NotFound { .. })
             if request.on_empty == OnEmpty::Complete =>
         {
@@ -142,22 +201,15 @@ fn scan(
         found => found?,
     };
     let matches = files.len();
-    files.retain(|file| {
-        !request
-            .marker
-            .as_ref()
-            .is_some_and(|marker| marker.is(file))
-    });
+    let marker = request.wanted.marker.as_ref();
+    files.retain(|file| !marker.is_some_and(|marker| marker.is(file)));
     if files.is_empty() && matches > 0 && request.on_empty == OnEmpty::Fail {
         return Err(SourceError::Empty {
-            pattern: request.files.as_str().to_owned(),
+            pattern: pattern.to_owned(),
             entries: matches,
         });
     }
-    if let Some(min_age) = request.min_age {
-        require_min_age(&files, min_age, Timestamp::now())?;
-    }
-    Ok((folder, files))
+    Ok(files)
 }
 
 /// How long to wait for a marker: a tenth of the delivery's age, so that a fresh one goes on soon and one that waits
@@ -195,6 +247,7 @@ pub(super) fn from_source(error: &SourceError, created: Timestamp) -> NoPlan {
         SourceErrorKind::Changed => DeliveryReason::SourceChanged,
         SourceErrorKind::Unreadable => DeliveryReason::SourceUnreadable,
         SourceErrorKind::TooManyEntries => DeliveryReason::TooManyObjects,
+        SourceErrorKind::KeyInvalid => DeliveryReason::KeyInvalid,
     };
     NoPlan::Failed(reason, message)
 }

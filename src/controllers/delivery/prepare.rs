@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use super::gate::Access;
 use super::judge::{Report, Stage};
 use super::known::Known;
+use super::place::Place;
 use super::planning::{self, NoPlan, on_own_thread};
 use super::request::Request;
 use super::run::Work;
-use super::source::VolumeFiles;
 use super::{abandon, orphans};
 use crate::api::{IdentitySnapshot, LedgerHeader, LedgerObject, OutboundLedger};
 use crate::controllers::compression;
@@ -18,7 +18,7 @@ use crate::controllers::destination::{acl_policy, addressing_style};
 use crate::controllers::ledger::{self, LedgerUnusable, Opened};
 use crate::plan::Plan;
 use crate::store::{Bucket, Endpoint};
-use crate::transfer::{DeliveryToken, Source as _, SourceFault, TokenParts, encoder_version};
+use crate::transfer::{DeliveryToken, SourceFault, TokenParts, encoder_version};
 
 /// How long aborting what an earlier ledger left open may take.
 const ABORT_TIME: std::time::Duration = std::time::Duration::from_secs(30);
@@ -31,13 +31,14 @@ const ABORT_TIME: std::time::Duration = std::time::Duration::from_secs(30);
 pub(super) async fn prepare(
     work: &Work,
     request: &Request,
+    place: &Place,
     bucket: &Bucket,
     report: &watch::Sender<Report>,
 ) -> Result<Known, NoPlan> {
     let namespace = work.delivery.namespace().unwrap_or_default();
     let api: Api<OutboundLedger> = Api::namespaced(work.context.client.clone(), &namespace);
     match ledger::open(api.clone(), &work.delivery).await {
-        Ok(Some(opened)) => match unfit(work, &opened).await? {
+        Ok(Some(opened)) => match unfit(work, place, &opened).await? {
             None => return Ok(resumed(work, opened.into(), bucket).await),
             Some(why) => give_up(work, &api, opened.into(), bucket, why).await?,
         },
@@ -55,8 +56,7 @@ pub(super) async fn prepare(
     report.send_if_modified(|report| {
         std::mem::replace(&mut report.stage, Stage::Planning) != Stage::Planning
     });
-    let root = work.context.config.volume.root.clone();
-    let plan = planning::make(root, namespace, request.clone(), report).await?;
+    let plan = planning::make(place.clone(), request.clone(), report).await?;
     let header = header(work, &plan)?;
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)
@@ -90,7 +90,11 @@ fn transient(error: impl std::fmt::Display) -> NoPlan {
 }
 
 /// Why an earlier ledger can't be gone on from.
-async fn unfit(work: &Work, opened: &Opened) -> Result<Option<&'static str>, NoPlan> {
+async fn unfit(
+    work: &Work,
+    place: &Place,
+    opened: &Opened,
+) -> Result<Option<&'static str>, NoPlan> {
     let header = &opened.header;
     if header.destination.hash != work.gate.planned().hash {
         return Ok(Some("it is of another destination"));
@@ -103,30 +107,20 @@ async fn unfit(work: &Work, opened: &Opened) -> Result<Option<&'static str>, NoP
             "the destination's permission mode or role was changed",
         ));
     }
-    if work.retry && source_moved(work, &opened.plan).await? {
+    if work.retry && source_moved(place, &opened.plan).await? {
         return Ok(Some("the source isn't what was planned any more"));
     }
     Ok(None)
 }
 
-async fn source_moved(work: &Work, plan: &Plan) -> Result<bool, NoPlan> {
-    let files = volume_files(work, plan);
+async fn source_moved(place: &Place, plan: &Plan) -> Result<bool, NoPlan> {
+    let files = place.files(plan);
     on_own_thread("recheck", move || match files.recheck() {
         Ok(()) => Ok(false),
         Err(SourceFault::Changed(_) | SourceFault::Unreadable(_)) => Ok(true),
         Err(SourceFault::Transient(why)) => Err(NoPlan::Transient(why)),
     })
     .await
-}
-
-/// The files of `plan`, as the engine reads them.
-pub(super) fn volume_files(work: &Work, plan: &Plan) -> VolumeFiles {
-    let root = work.context.config.volume.root.clone();
-    VolumeFiles::new(
-        root,
-        work.delivery.namespace().unwrap_or_default(),
-        plan.sources().to_vec(),
-    )
 }
 
 /// Aborts what an earlier ledger left open, then deletes it.

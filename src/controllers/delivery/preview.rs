@@ -7,8 +7,9 @@ use tokio::sync::watch;
 
 use super::gate::{self, Gate, not_ready};
 use super::judge::{Report, Verdict};
+use super::place::Place;
 use super::planning::{self, NoPlan};
-use super::request;
+use super::request::{self, Rejected};
 use crate::api::{DeliveryReason, OutboundDelivery};
 use crate::controllers::context::Context;
 use crate::controllers::offline::Tenancy;
@@ -65,11 +66,11 @@ pub(crate) async fn preview(
     gate.may_compare(delivery).map_err(unplanned)?;
     let target = &gate.resolved().target;
     let request = request::read(delivery, target.prefix.clone(), gate.resolved().split_size)
-        .map_err(|rejected| unplanned(Verdict::Failed(rejected.reason, rejected.message)))?;
-    let root = context.config.volume.root.clone();
+        .map_err(rejected)?;
     let namespace = delivery.namespace().unwrap_or_default();
     let (report, _) = watch::channel(Report::default());
-    let plan = planning::make(root, namespace, request, &report)
+    let place = Place::of(context, &namespace, &request.wanted).map_err(rejected)?;
+    let plan = planning::make(place, request, &report)
         .await
         .map_err(no_plan)?;
     let part_size = context.config.part_size().map_err(|error| Unplanned {
@@ -95,6 +96,10 @@ pub(crate) async fn preview(
         parts,
         plan,
     })
+}
+
+fn rejected(rejected: Rejected) -> Unplanned {
+    unplanned(Verdict::Failed(rejected.reason, rejected.message))
 }
 
 /// What the destination's proof would refuse before it asks the store.

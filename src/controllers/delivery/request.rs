@@ -1,11 +1,10 @@
 //! A delivery's spec, with what applies where it is silent, becomes what the planner and the source take.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
+use super::wanted::Wanted;
 use crate::api::{
-    BoundaryKind, DeliveryReason, DurationText, Format, HeaderPolicy, IfExists as IfExistsField,
+    BoundaryKind, DeliveryReason, Format, HeaderPolicy, IfExists as IfExistsField,
     OnEmpty as OnEmptyField, OutboundDelivery, Quantity, SplitSpec as SplitFields,
 };
 use crate::controllers::compression;
@@ -13,7 +12,6 @@ use crate::plan::{
     Boundary, Delimiter, Header, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate,
     RecordFormat, SplitSize, SplitSpec,
 };
-use crate::source::{Marker, PathPattern};
 use crate::transfer::IfExists;
 
 /// What stands before a split's number when a delivery names nothing else.
@@ -26,11 +24,8 @@ const DEFAULT_BACKOFF_LIMIT: u32 = 6;
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) plan: PlanRequest,
-    pub(super) files: PathPattern,
-    /// What must be there before anything is planned.
-    pub(super) marker: Option<Marker>,
+    pub(super) wanted: Wanted,
     pub(super) on_empty: OnEmpty,
-    pub(super) min_age: Option<Duration>,
     /// When the delivery was created: what isn't there yet is looked for less and less often.
     pub(super) created: Timestamp,
     pub(super) md5: Md5,
@@ -79,7 +74,7 @@ pub(super) fn read(
         .and_then(|receipt| receipt.key.as_deref())
         .unwrap_or(ReceiptTemplate::DEFAULT);
     let split = spec.split.as_ref();
-    let files = files(delivery)?;
+    let wanted = Wanted::read(delivery)?;
     Ok(Request {
         plan: PlanRequest {
             split: read_split(split, destination_split)?,
@@ -90,7 +85,7 @@ pub(super) fn read(
                 .and_then(|split| split.separator.clone())
                 .unwrap_or_else(|| DEFAULT_SEPARATOR.into()),
             prefix,
-            folder: files.folder().to_owned(),
+            folder: wanted.folder().to_owned(),
             names: Names {
                 delivery: delivery.metadata.name.clone().unwrap_or_default(),
                 namespace: delivery.metadata.namespace.clone().unwrap_or_default(),
@@ -99,13 +94,11 @@ pub(super) fn read(
             logical_time: logical_time(delivery)?,
             compression: compression::read(spec.compression),
         },
-        marker: marker(delivery, &files)?,
-        files,
+        wanted,
         on_empty: match spec.on_empty {
             Some(OnEmptyField::Complete) => OnEmpty::Complete,
             Some(OnEmptyField::Fail) | None => OnEmpty::Fail,
         },
-        min_age: min_age(delivery)?,
         created: created(delivery),
         md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
             Md5::Unwanted
@@ -117,37 +110,6 @@ pub(super) fn read(
             Some(IfExistsField::Fail) | None => IfExists::Fail,
         },
         backoff_limit: backoff_limit(delivery),
-    })
-}
-
-fn path_refused(field: &str, error: &dyn std::fmt::Display) -> Rejected {
-    Rejected {
-        reason: DeliveryReason::PathNotAllowed,
-        message: format!("spec.{field}: {error}; create another delivery with a path that can be"),
-    }
-}
-
-/// Which files are delivered.
-fn files(delivery: &OutboundDelivery) -> Result<PathPattern, Rejected> {
-    PathPattern::parse(&delivery.spec.source.volume.path)
-        .map_err(|error| path_refused("source.volume.path", &error))
-}
-
-/// What must be there before anything is planned.
-fn marker(delivery: &OutboundDelivery, files: &PathPattern) -> Result<Option<Marker>, Rejected> {
-    let named = delivery.spec.wait_for.as_ref();
-    named
-        .map(|wait_for| Marker::beside(files, &wait_for.path))
-        .transpose()
-        .map_err(|error| path_refused("waitFor.path", &error))
-}
-
-/// How long every file must have been still.
-fn min_age(delivery: &OutboundDelivery) -> Result<Option<Duration>, Rejected> {
-    let named = delivery.spec.source.volume.min_age.as_ref();
-    named.map(DurationText::get).transpose().map_err(|error| Rejected {
-        reason: DeliveryReason::WaitingForSource,
-        message: format!("spec.source.volume.minAge: {error}; create another delivery with a value that can be"),
     })
 }
 

@@ -15,8 +15,9 @@ use super::judge::{Delivered, Parts, Report, Stage};
 use super::known::Known;
 use super::notices::Told;
 use super::outcome::{End, Outcome};
+use super::place::Place;
 use super::planning::NoPlan;
-use super::prepare::{self, volume_files};
+use super::prepare;
 use super::request::{self, Md5, Request};
 use super::work_time::{self, WorkTime};
 use crate::api::{
@@ -77,14 +78,14 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
         () = handle.stop.cancelled() => return End::Stopped,
         prepared = prepare_all(work, &handle.report) => prepared,
     };
-    let (request, bucket, known) = match prepared {
+    let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(end) => return end,
     };
     match finalizer::add(&work.context, &work.delivery).await {
         Ok(()) => {
-            known.ledger.protect();
-            transfer_all(work, handle, request, bucket, known).await
+            prepared.known.ledger.protect();
+            transfer_all(work, handle, prepared).await
         }
         Err(NotAdded::Deleted) => End::Stopped,
         Err(NotAdded::Kubernetes(error)) => interrupted(error),
@@ -92,10 +93,14 @@ async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
 }
 
 /// What is known before the first byte is sent.
-async fn prepare_all(
-    work: &Work,
-    report: &watch::Sender<Report>,
-) -> Result<(Request, watch::Receiver<Bucket>, Known), End> {
+struct Prepared {
+    request: Request,
+    place: Place,
+    bucket: watch::Receiver<Bucket>,
+    known: Known,
+}
+
+async fn prepare_all(work: &Work, report: &watch::Sender<Report>) -> Result<Prepared, End> {
     let bucket = bucket(work).await?;
     let resolved = work.gate.resolved();
     let request = request::read(
@@ -103,9 +108,11 @@ async fn prepare_all(
         resolved.target.prefix.clone(),
         resolved.split_size,
     )
-    .map_err(|rejected| End::Failed(rejected.reason, rejected.message))?;
+    .map_err(End::from)?;
+    let namespace = work.delivery.namespace().unwrap_or_default();
+    let place = Place::of(&work.context, &namespace, &request.wanted).map_err(End::from)?;
     let now = bucket.borrow().clone();
-    let known = prepare::prepare(work, &request, &now, report)
+    let known = prepare::prepare(work, &request, &place, &now, report)
         .await
         .map_err(|error| match error {
             NoPlan::Failed(reason, message) => End::Failed(reason, message),
@@ -114,7 +121,12 @@ async fn prepare_all(
             }
             NoPlan::Transient(message) => interrupted(message),
         })?;
-    Ok((request, bucket, known))
+    Ok(Prepared {
+        request,
+        place,
+        bucket,
+        known,
+    })
 }
 
 fn interrupted(error: impl std::fmt::Display) -> End {
@@ -155,20 +167,20 @@ async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
     }
 }
 
-async fn transfer_all(
-    work: &Work,
-    handle: &Handle<Report>,
-    request: Request,
-    bucket: watch::Receiver<Bucket>,
-    known: Known,
-) -> End {
+async fn transfer_all(work: &Work, handle: &Handle<Report>, prepared: Prepared) -> End {
+    let Prepared {
+        request,
+        place,
+        bucket,
+        known,
+    } = prepared;
     let uid = work.delivery.uid().unwrap_or_default();
     work.context.ledgers.keep(&uid, known.clone());
     let job = match job(work, &request, &known) {
         Ok(job) => job,
         Err(error) => return interrupted(error),
     };
-    let source = Arc::new(volume_files(work, &known.plan));
+    let source = place.files(&known.plan);
     let mut told = Told::default();
     let (progress, news) = watch::channel(Progress::default());
     // Boxed, because the whole engine in the type of a run is more than the compiler lays out.

@@ -1,7 +1,7 @@
 //! The files of a plan, as the engine reads them: the glue between `source` and `transfer`.
 
-use crate::plan::SourceFile;
-use crate::source::{OpenFile, SourceError, VolumeRoot};
+use crate::plan::{KeyPrefix, SourceFile};
+use crate::source::{OpenFile, Sequential, SourceBucket, SourceError, VolumeRoot};
 use crate::transfer::{Readable, Source, SourceFault};
 
 /// The files of one plan under one namespace's folder.
@@ -32,10 +32,7 @@ impl VolumeFiles {
 
 impl Source for VolumeFiles {
     fn open(&self, index: usize) -> Result<Box<dyn Readable>, SourceFault> {
-        let file = self
-            .files
-            .get(index)
-            .ok_or_else(|| SourceFault::Unreadable(format!("the plan has no file {index}")))?;
+        let file = planned(&self.files, index)?;
         let open = self
             .folder()?
             .open_file(file)
@@ -69,11 +66,68 @@ impl Readable for File {
     }
 }
 
+/// The objects of one plan below a prefix of our bucket.
+pub(super) struct BucketFiles {
+    bucket: SourceBucket,
+    prefix: KeyPrefix,
+    files: Vec<SourceFile>,
+}
+
+impl BucketFiles {
+    /// The objects `files` of `bucket`, all below `prefix`. Nothing is asked yet.
+    pub(super) const fn new(
+        bucket: SourceBucket,
+        prefix: KeyPrefix,
+        files: Vec<SourceFile>,
+    ) -> Self {
+        Self {
+            bucket,
+            prefix,
+            files,
+        }
+    }
+}
+
+impl Source for BucketFiles {
+    fn open(&self, index: usize) -> Result<Box<dyn Readable>, SourceFault> {
+        let file = planned(&self.files, index)?;
+        let open = self.bucket.open(file).map_err(|error| fault(&error))?;
+        Ok(Box::new(Object(Sequential::new(open))))
+    }
+
+    fn recheck(&self) -> Result<(), SourceFault> {
+        let checked = self.bucket.recheck(&self.prefix, &self.files);
+        checked.map_err(|error| fault(&error))
+    }
+}
+
+struct Object(Sequential);
+
+impl Readable for Object {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), SourceFault> {
+        self.0
+            .read_at(buffer, offset)
+            .map_err(|error| fault(&error))
+    }
+
+    /// Every read makes sure of the ETag.
+    fn check(&self) -> Result<(), SourceFault> {
+        Ok(())
+    }
+}
+
+fn planned(files: &[SourceFile], index: usize) -> Result<&SourceFile, SourceFault> {
+    let file = files.get(index);
+    file.ok_or_else(|| SourceFault::Unreadable(format!("the plan has no file {index}")))
+}
+
 fn fault(error: &SourceError) -> SourceFault {
     let message = error.to_string();
     match error {
         // A file that is gone after it was planned has changed as much as can be.
-        SourceError::Changed { .. } | SourceError::NotFound { .. } => SourceFault::Changed(message),
+        SourceError::Changed { .. }
+        | SourceError::ObjectChanged { .. }
+        | SourceError::NotFound { .. } => SourceFault::Changed(message),
         _ if error.is_transient() => SourceFault::Transient(message),
         _ => SourceFault::Unreadable(message),
     }

@@ -76,12 +76,35 @@ fn entry(object: &PlannedObject) -> LedgerObject {
 
 fn source(plan: &Plan, index: usize) -> LedgerSource {
     let file = &plan.sources()[index];
+    let (mtime_ns, ctime_ns, etag) = match &file.fingerprint {
+        Fingerprint::File {
+            mtime_ns, ctime_ns, ..
+        } => (Some(*mtime_ns), Some(*ctime_ns), None),
+        Fingerprint::Object { etag, .. } => (None, None, Some(etag.clone())),
+    };
     LedgerSource {
         index: to_u32(index),
         path: file.path.clone(),
-        size: to_i64(file.fingerprint.size),
-        mtime_ns: file.fingerprint.mtime_ns,
-        ctime_ns: file.fingerprint.ctime_ns,
+        size: to_i64(file.fingerprint.size()),
+        mtime_ns,
+        ctime_ns,
+        etag,
+    }
+}
+
+fn fingerprint(source: &LedgerSource) -> Result<Fingerprint, String> {
+    let size = u64::try_from(source.size).map_err(|_| "a file's size is negative")?;
+    match (source.mtime_ns, source.ctime_ns, &source.etag) {
+        (Some(mtime_ns), Some(ctime_ns), None) => Ok(Fingerprint::File {
+            size,
+            mtime_ns,
+            ctime_ns,
+        }),
+        (None, None, Some(etag)) => Ok(Fingerprint::Object {
+            size,
+            etag: etag.clone(),
+        }),
+        _ => Err("a source is neither a file nor an object".to_owned()),
     }
 }
 
@@ -103,15 +126,9 @@ pub(super) fn join(
     let mut sources: Vec<&LedgerSource> = shards.iter().flat_map(|shard| &shard.sources).collect();
     sources.sort_by_key(|source| source.index);
     let sources = sources.into_iter().map(|source| {
-        let size = u64::try_from(source.size).map_err(|_| "a file's size is negative")?;
-        let fingerprint = Fingerprint {
-            size,
-            mtime_ns: source.mtime_ns,
-            ctime_ns: source.ctime_ns,
-        };
         Ok(SourceFile {
             path: source.path.clone(),
-            fingerprint,
+            fingerprint: fingerprint(source)?,
         })
     });
     let sources = sources.collect::<Result<Vec<_>, String>>()?;
@@ -167,12 +184,20 @@ mod tests {
     use crate::api::{AclPolicy, AddressingStyle, IdentitySnapshot, PermissionMode};
 
     fn plan(objects: u32, key_bytes: usize) -> Plan {
+        // Files and objects in turn: a ledger can hold either.
         let file = |number: u32| SourceFile {
             path: format!("f{number:05}"),
-            fingerprint: Fingerprint {
-                size: 10,
-                mtime_ns: 1,
-                ctime_ns: 2,
+            fingerprint: if number.is_multiple_of(2) {
+                Fingerprint::File {
+                    size: 10,
+                    mtime_ns: 1,
+                    ctime_ns: 2,
+                }
+            } else {
+                Fingerprint::Object {
+                    size: 10,
+                    etag: format!("\"{number}\""),
+                }
             },
         };
         let object = |number: u32| PlannedObject {

@@ -56,20 +56,24 @@ impl Offline {
         Ok(Self::with(shared, &[]))
     }
 
-    /// What plans deliveries to these destinations. It reads the sources and nothing else: no credentials are looked for.
+    /// What plans these deliveries to these destinations. It reads the sources and nothing else: no credentials are
+    /// looked for, but for our own where a source is in a bucket of ours.
     ///
     /// # Errors
     /// When the configuration names what can't be.
-    pub fn for_planning(
+    pub async fn for_planning(
         config: Config,
         destinations: &[OutboundDestination],
+        deliveries: &[OutboundDelivery],
     ) -> Result<Self, StartError> {
         let objects = Arc::new(Objects::new([]));
-        let shared = share_without_identity(
-            config,
-            stand_in::client(objects, nobody()),
-            Observers::default(),
-        )?;
+        let client = stand_in::client(objects, nobody());
+        let mut sources = deliveries.iter().map(|delivery| &delivery.spec.source);
+        let shared = if sources.any(|source| source.s3.is_some()) {
+            share(config, client, Observers::default()).await?
+        } else {
+            share_without_identity(config, client, Observers::default())?
+        };
         Ok(Self::with(shared, destinations))
     }
 

@@ -33,7 +33,7 @@ fn plan_hash(object: &str, receipt: &str) -> String {
     let key = |text: &str| ObjectKey::new(&KeyPrefix::default(), text).unwrap();
     let file = SourceFile {
         path: "a.csv".to_owned(),
-        fingerprint: Fingerprint {
+        fingerprint: Fingerprint::File {
             size: 2,
             mtime_ns: 1,
             ctime_ns: 1,

@@ -4,6 +4,7 @@
 mod cross_account;
 mod kms;
 mod least_privilege;
+mod our_buckets;
 mod ownership;
 mod rights;
 mod test_aws;

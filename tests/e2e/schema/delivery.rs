@@ -47,7 +47,11 @@ fn a_path_stays_in_the_namespaces_folder() {
                 "source: {volume: {}}",
                 "spec.source.volume.path: Required value",
             ),
-            ("source: {}", "spec.source.volume: Required value"),
+            ("source: {}", "a source is exactly one of volume and s3"),
+            (
+                "source: {volume: {path: a.csv}, s3: {bucket: our-exports}}",
+                "a source is exactly one of volume and s3",
+            ),
             ("!source", "spec.source: Required value"),
             (
                 "source: {volume: {path: a.csv, minAge: soon}}",
@@ -79,6 +83,71 @@ fn a_path_stays_in_the_namespaces_folder() {
             "source: {volume: {path: \"**/?[a-z].csv\", minAge: 60s}}",
             "source: {volume: {path: ..a/b../.hidden, minAge: 1s}}",
             "source: {volume: {path: \"ü a/{b}.csv\", minAge: 1h30m}}",
+        ],
+    );
+}
+
+#[test]
+fn objects_are_named_by_bucket_prefix_and_patterns() {
+    const RELATIVE: &str = "a pattern is relative to the prefix";
+    refuses(
+        KIND,
+        BASE,
+        &[
+            ("source: {s3: {}}", "spec.source.s3.bucket: Required value"),
+            (
+                "source: {s3: {bucket: Our-Exports}}",
+                "lower-case letters, digits, dots and hyphens only",
+            ),
+            (
+                "source: {s3: {bucket: our-exports-s3alias}}",
+                "access point aliases",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, prefix: marketing}}",
+                "a prefix ends with",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, prefix: marketing/../}}",
+                "segment",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, include: []}}",
+                "should have at least 1 items",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, include: [a, /b]}}",
+                RELATIVE,
+            ),
+            (
+                "source: {s3: {bucket: our-exports, exclude: [a, b/]}}",
+                RELATIVE,
+            ),
+            (
+                "source: {s3: {bucket: our-exports, include: [\"../a\"]}}",
+                "segment",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, include: [\"a**\"]}}",
+                "is a whole segment of a pattern",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, exclude: [\"a\\n\"]}}",
+                "control characters are not allowed",
+            ),
+            (
+                "source: {s3: {bucket: our-exports, region: EU}}",
+                "a region is written like eu-west-1",
+            ),
+        ],
+    );
+    accepts(
+        KIND,
+        BASE,
+        &[
+            "source: {s3: {bucket: our-exports}}",
+            "source: {s3: {bucket: our.exports, prefix: \"\", include: [\"**/*.csv\", a], exclude: [\"?\"]}}",
+            "source: {s3: {bucket: our-exports, prefix: marketing/, region: eu-west-1}}\nwaitFor: {path: _SUCCESS}",
         ],
     );
 }
@@ -354,8 +423,8 @@ fn a_field_that_does_not_work_yet_or_never_is_unknown() {
             "spec.destinationRef.namespace",
         ),
         (
-            "source: {volume: {path: a}, s3: {bucket: b}}",
-            "spec.source.s3",
+            "source: {volume: {path: a}, persistentVolumeClaim: {claimName: b}}",
+            "spec.source.persistentVolumeClaim",
         ),
     ] {
         let refusal = refused(&manifest(KIND, "acme", BASE, change));
