@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
 use super::input::{BadInput, ChosenDeliveries, DeliveryInput};
-use super::outcome;
 use super::progress::{Progress, Show};
+use super::{objects, outcome};
 use crate::controllers::{Deliveries, End, Ended, Errand, Folder, OfflineError};
 use crate::runtime::{on_termination, start_logging};
 
@@ -144,10 +144,11 @@ async fn work(
 }
 
 fn finish(ended: &[Ended], output: Output) -> ExitCode {
+    let deliveries: Vec<_> = ended.iter().map(|ended| &ended.delivery).collect();
     let printed = match output {
         Output::Table => Ok(outcome::table(ended)),
-        Output::Json => outcome::json(ended),
-        Output::Yaml => outcome::yaml(ended),
+        Output::Json => objects::json(&deliveries),
+        Output::Yaml => objects::yaml(&deliveries),
     };
     match printed {
         Ok(text) => print!("{text}"),

@@ -5,6 +5,7 @@ mod crds;
 mod deliver;
 mod grant;
 mod input;
+mod objects;
 mod outcome;
 mod page;
 mod plan;

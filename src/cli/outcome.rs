@@ -1,40 +1,15 @@
-//! How deliveries ended, for people and for programs. Pure.
+//! How deliveries ended, for people. Pure.
 
 use indicatif::HumanBytes;
-use serde_json::{Value, json};
 
 use super::input::label;
 use super::report::{columns, line};
 use crate::controllers::{End, Ended, Left};
-use crate::yaml;
 
 /// A block for each delivery: how it ended, why, and what stays.
 pub(super) fn table(all: &[Ended]) -> String {
     let blocks: Vec<String> = all.iter().map(block).collect();
     blocks.join("\n")
-}
-
-/// The objects as JSON: one as itself and several as a List, as kubectl does.
-pub(super) fn json(all: &[Ended]) -> Result<String, Box<dyn std::error::Error>> {
-    Ok(serde_json::to_string_pretty(&list(all)?)? + "\n")
-}
-
-/// The same as YAML.
-pub(super) fn yaml(all: &[Ended]) -> Result<String, Box<dyn std::error::Error>> {
-    Ok(yaml::write(&list(all)?)?)
-}
-
-fn list(all: &[Ended]) -> Result<Value, serde_json::Error> {
-    match all {
-        [one] => serde_json::to_value(&one.delivery),
-        several => {
-            let items = several
-                .iter()
-                .map(|ended| serde_json::to_value(&ended.delivery));
-            let items = items.collect::<Result<Vec<_>, _>>()?;
-            Ok(json!({"apiVersion": "v1", "kind": "List", "items": items}))
-        }
-    }
 }
 
 fn block(ended: &Ended) -> String {

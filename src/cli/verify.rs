@@ -3,15 +3,13 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::input::{BadInput, Chosen, Input, label};
-use super::report;
+use super::{objects, report};
 use crate::api::{ConditionType, OutboundDestination, Status};
 use crate::controllers::Offline;
 use crate::runtime::{on_termination, start_logging};
-use crate::yaml;
 
 /// How the result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -106,22 +104,12 @@ fn is_ready(destination: &OutboundDestination) -> bool {
 }
 
 fn print(
-    objects: &[OutboundDestination],
+    proved: &[OutboundDestination],
     output: Output,
 ) -> Result<String, Box<dyn std::error::Error>> {
     match output {
-        Output::Table => Ok(report::table(objects)),
-        Output::Json => Ok(serde_json::to_string_pretty(&list(objects)?)? + "\n"),
-        Output::Yaml => Ok(yaml::write(&list(objects)?)?),
-    }
-}
-
-/// One object as itself and several as a List, as kubectl does.
-fn list(objects: &[OutboundDestination]) -> Result<Value, serde_json::Error> {
-    match objects {
-        [one] => serde_json::to_value(one),
-        several => {
-            Ok(json!({"apiVersion": "v1", "kind": "List", "items": serde_json::to_value(several)?}))
-        }
+        Output::Table => Ok(report::table(proved)),
+        Output::Json => objects::json(proved),
+        Output::Yaml => objects::yaml(proved),
     }
 }

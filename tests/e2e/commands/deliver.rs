@@ -159,6 +159,27 @@ fn table(bytes: usize) -> Vec<u8> {
     text
 }
 
+/// A delivery `d` of one file, with `spec` in it, whose requests pass a proxy.
+async fn behind_a_proxy(spec: &str) -> (Desk, Proxy) {
+    let wire = Proxy::before(S3Server::shared().url()).await;
+    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, "").await;
+    desk.laptop.export("1.csv", table(BYTES));
+    desk.delivery("d", spec);
+    (desk, wire)
+}
+
+/// The same under way: two parts are there, and the proxy holds the third.
+async fn half_done(more: &str) -> (Desk, Proxy, Leashed) {
+    let (desk, wire) = behind_a_proxy("").await;
+    wire.hold(|asked| asked.part.is_some_and(|part| part > 2));
+    let run = desk.start(more);
+    until("two parts are there and the third is held", || {
+        desk.parts_sent() == 2
+    })
+    .await;
+    (desk, wire, run)
+}
+
 fn signal(process: &Leashed, name: &str) {
     let pid = process.pid().to_string();
     let sent = Command::new("kill").args(["-s", name, &pid]).status();
@@ -224,17 +245,7 @@ async fn a_delivery_is_made_and_a_second_run_adopts_it() {
 // The proxy goes on while a command is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_delivery_goes_on_where_it_was() {
-    let server = S3Server::shared();
-    let wire = Proxy::before(server.url()).await;
-    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, "").await;
-    desk.laptop.export("1.csv", table(BYTES));
-    desk.delivery("d", "");
-    wire.hold(|asked| asked.part.is_some_and(|part| part > 2));
-    let mut first = desk.start("");
-    until("two parts are there and the third is held", || {
-        desk.parts_sent() == 2
-    })
-    .await;
+    let (desk, wire, mut first) = half_done("").await;
     assert!(desk.bucket.keys().is_empty());
     first.kill();
     wire.hold(|_| false);
@@ -256,17 +267,7 @@ async fn a_killed_delivery_goes_on_where_it_was() {
 // The proxy goes on while a command is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_keeps_what_is_sent_and_giving_up_aborts_it() {
-    let server = S3Server::shared();
-    let wire = Proxy::before(server.url()).await;
-    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, "").await;
-    desk.laptop.export("1.csv", table(BYTES));
-    desk.delivery("d", "");
-    wire.hold(|asked| asked.part.is_some_and(|part| part > 2));
-    let mut run = desk.start("--progress plain");
-    until("two parts are there and the third is held", || {
-        desk.parts_sent() == 2
-    })
-    .await;
+    let (desk, wire, mut run) = half_done("--progress plain").await;
     let taken = desk.deliver("");
     assert_eq!(taken.code, 2);
     assert!(
@@ -314,17 +315,7 @@ async fn ctrl_c_keeps_what_is_sent_and_giving_up_aborts_it() {
 // The proxy goes on while a command is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_at_once() {
-    let server = S3Server::shared();
-    let wire = Proxy::before(server.url()).await;
-    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, "").await;
-    desk.laptop.export("1.csv", table(BYTES));
-    desk.delivery("d", "");
-    wire.hold(|asked| asked.part.is_some_and(|part| part > 2));
-    let mut run = desk.start("");
-    until("two parts are there and the third is held", || {
-        desk.parts_sent() == 2
-    })
-    .await;
+    let (desk, wire, mut run) = half_done("").await;
     signal(&run, "TERM");
     until("it says that it stops", || desk.log().contains("stopping:")).await;
     signal(&run, "TERM");
@@ -383,11 +374,7 @@ async fn what_cant_be_delivered_is_told_and_goes_on_once_it_is_repaired() {
 // The proxy goes on while a command is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_deadline_holds_over_runs() {
-    let server = S3Server::shared();
-    let wire = Proxy::before(server.url()).await;
-    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, "").await;
-    desk.laptop.export("1.csv", table(BYTES));
-    desk.delivery("d", ", activeDeadlineSeconds: 1");
+    let (desk, wire) = behind_a_proxy(", activeDeadlineSeconds: 1").await;
     wire.hold(|asked| asked.part.is_some_and(|part| part > 1));
     let mut run = desk.start("");
     until("the run is told to stop", || {
