@@ -1,11 +1,15 @@
 //! Whatever template, prefix and file name there are: a key is one that S3 takes, below the prefix, or there is none.
 #![no_main]
 
+#[path = "../everywhere.rs"]
+mod everywhere;
+
+use everywhere::Everywhere;
 use jiff::Timestamp;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use outbound_operator::plan::{
-    Boundaries, ByteRange, Fingerprint, KeyPrefix, KeyTemplate, MAX_KEY_BYTES, Names, PlanRequest,
+    Compression, Fingerprint, KeyPrefix, KeyTemplate, MAX_KEY_BYTES, Names, PlanRequest,
     ReceiptTemplate, SourceFile, SplitSize, SplitSpec, plan,
 };
 
@@ -19,27 +23,6 @@ struct Input<'a> {
     names: (&'a str, &'a str, &'a str),
     second: i64,
     size: u16,
-}
-
-/// A record ends at every byte.
-struct Everywhere;
-
-impl Boundaries for Everywhere {
-    fn last_record_end(
-        &mut self,
-        _: usize,
-        window: ByteRange,
-    ) -> Result<Option<u64>, std::io::Error> {
-        Ok(Some(window.end()))
-    }
-
-    fn first_record_end(&mut self, _: usize, limit: u64) -> Result<Option<u64>, std::io::Error> {
-        Ok(Some(limit.min(1)))
-    }
-
-    fn is_closed(&mut self, _: usize, _: u64) -> Result<bool, std::io::Error> {
-        Ok(true)
-    }
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -72,6 +55,7 @@ fuzz_target!(|input: Input<'_>| {
         },
         logical_time,
         folder: String::new(),
+        compression: Compression::None,
     };
     let file = SourceFile {
         path: input.path.to_owned(),

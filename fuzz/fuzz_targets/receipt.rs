@@ -1,12 +1,16 @@
 //! A receipt is JSON that says what was delivered, whatever the names, and adds up.
 #![no_main]
 
+#[path = "../everywhere.rs"]
+mod everywhere;
+
+use everywhere::Everywhere;
 use jiff::Timestamp;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use outbound_operator::plan::{
-    Boundaries, ByteRange, Crc64, Fingerprint, KeyPrefix, KeyTemplate, Md5Digest, Names,
-    ObjectDigest, PlanRequest, ReceiptTemplate, SourceFile, SplitSize, SplitSpec, plan,
+    Compression, Crc64, Fingerprint, KeyPrefix, KeyTemplate, Md5Digest, Names, ObjectDigest,
+    PlanRequest, ReceiptTemplate, SourceFile, SplitSize, SplitSpec, plan,
 };
 use outbound_operator::transfer::{DeliveryToken, ReceiptFacts, TokenParts, render_receipt};
 use serde_json::Value;
@@ -20,26 +24,6 @@ struct Input<'a> {
     version: Option<&'a str>,
     md5: Option<[u8; 16]>,
     lines: u32,
-}
-
-struct Everywhere;
-
-impl Boundaries for Everywhere {
-    fn last_record_end(
-        &mut self,
-        _: usize,
-        window: ByteRange,
-    ) -> Result<Option<u64>, std::io::Error> {
-        Ok(Some(window.end()))
-    }
-
-    fn first_record_end(&mut self, _: usize, limit: u64) -> Result<Option<u64>, std::io::Error> {
-        Ok(Some(limit.min(1)))
-    }
-
-    fn is_closed(&mut self, _: usize, _: u64) -> Result<bool, std::io::Error> {
-        Ok(true)
-    }
 }
 
 fuzz_target!(|input: Input<'_>| {
@@ -67,6 +51,7 @@ fuzz_target!(|input: Input<'_>| {
         },
         logical_time,
         folder: String::new(),
+        compression: Compression::None,
     };
     let mut names = input.names.clone();
     names.sort_unstable();

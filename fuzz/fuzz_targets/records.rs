@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use outbound_operator::plan::{
-    Delimiter, KeyPrefix, KeyTemplate, Names, PlanErrorKind, PlanRequest, ReceiptTemplate,
-    RecordFormat, SplitSize, SplitSpec, plan,
+    Compression, Delimiter, KeyPrefix, KeyTemplate, Names, PlanErrorKind, PlanRequest,
+    ReceiptTemplate, RecordFormat, SplitSize, SplitSpec, plan,
 };
 use outbound_operator::source::{PathPattern, RecordBoundaries, ScannedFiles, VolumeRoot};
 use tempfile::TempDir;
@@ -92,6 +92,7 @@ fuzz_target!(|input: Input<'_>| {
         },
         logical_time: Timestamp::UNIX_EPOCH,
         folder: String::new(),
+        compression: Compression::None,
     };
     let scanned = ScannedFiles::new(&root, &files);
     let mut boundaries = RecordBoundaries::new(scanned, records, CancellationToken::new());
