@@ -187,24 +187,18 @@ impl Cluster {
 
     /// `helm install`, until all is ready.
     pub(crate) fn install(&self, parts: u32) {
-        let values = self.values(parts);
-        self.helm(&[
-            "install",
-            RELEASE,
-            &chart(),
-            "--values",
-            text(&values),
-            "--wait",
-            "--timeout",
-            "3m",
-        ]);
+        self.roll_out("install", parts);
     }
 
     /// `helm upgrade` with another value, until all is ready.
     pub(crate) fn upgrade(&self, parts: u32) {
+        self.roll_out("upgrade", parts);
+    }
+
+    fn roll_out(&self, verb: &str, parts: u32) {
         let values = self.values(parts);
         self.helm(&[
-            "upgrade",
+            verb,
             RELEASE,
             &chart(),
             "--values",
