@@ -19,6 +19,7 @@ use super::names::Region;
 use super::role::RoleRequest;
 use super::session::RoleSession;
 use super::target::{Acl, Target};
+use super::types::PartBody;
 use super::watch::{self, Overdue, Patience};
 
 /// A bucket that we can call. Cheap to clone. The SDK retries nothing: retrying is the caller's.
@@ -39,13 +40,33 @@ pub(super) enum Transport {
     /// TLS protects the bytes and the checksum header; SHA-256 over them would cost more than all
     /// else, so the payload goes unsigned.
     Tls,
-    /// Only the signature ties the bytes to the request, so a buffer is signed. A stream isn't: its
-    /// hash would have to stand before its bytes, so they would be read twice. Its CRC64NVME is in a
-    /// signed header, so the store still refuses bytes that changed by accident.
+    /// Only the signature ties the bytes to the request, so what is small is signed: proofs and receipts,
+    /// which name the MD5 of each object. Data is not, at the same cost: its CRC64NVME is in a signed
+    /// header, so the store refuses bytes that changed by accident, and who must fear more takes TLS.
     Plain,
 }
 
+/// Whether a body's bytes are hashed into the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// They are.
+    Signed,
+    /// The signature says that they aren't.
+    Unsigned,
+}
+
+/// Bytes that are signed over plain HTTP at most: the receipt of some 150 objects.
+const SIGNED: usize = 64 << 10;
+
 impl Transport {
+    /// Whether the bytes of `body` become a part of the signature.
+    pub(super) fn payload(self, body: &PartBody) -> Payload {
+        match (self, body) {
+            (Self::Plain, PartBody::Buffer(bytes)) if bytes.len() <= SIGNED => Payload::Signed,
+            _ => Payload::Unsigned,
+        }
+    }
+
     pub(super) fn of(endpoint: Option<&Endpoint>) -> Self {
         if endpoint.is_none_or(Endpoint::is_tls) {
             Self::Tls

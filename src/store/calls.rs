@@ -7,7 +7,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::body::into_stream;
-use super::bucket::{Bucket, Transport};
+use super::bucket::{Bucket, Payload};
 use super::capabilities::{Dialect, PartChecksum};
 use super::error::StoreError;
 use super::headers::{server_side, storage_class};
@@ -24,14 +24,14 @@ const UID: &str = "outbound-uid";
 /// The condition that nothing is under the key yet.
 const NOTHING_THERE: &str = "*";
 
-/// Sends a call that carries a body, signed as the transport asks and watched while it moves.
+/// Sends a call that carries a body, which is watched while it moves.
 macro_rules! send_body {
-    ($bucket:expr, $action:literal, $call:expr) => {{
+    ($bucket:expr, $action:literal, $payload:expr, $call:expr) => {{
         let (progress, begun) = (Progress::start(), Instant::now());
         let call = $call.customize().interceptor(WatchBody(progress.clone()));
-        let call = match $bucket.transport {
-            Transport::Tls => call.disable_payload_signing(),
-            Transport::Plain => call,
+        let call = match $payload {
+            Payload::Unsigned => call.disable_payload_signing(),
+            Payload::Signed => call,
         };
         let answer = watch::while_moving($bucket.patience.idle, progress, call.send()).await;
         $bucket.understood(begun, $action, answer)
@@ -88,7 +88,7 @@ impl Bucket {
             .ok_or_else(|| StoreError::unreadable(ACTION, "no upload id"))
     }
 
-    /// UploadPart with `checksum` (of this part) in its header; never SHA-256-signed over TLS.
+    /// UploadPart with `checksum` (of this part) in its header; its bytes are signed only over plain HTTP, and where they are few.
     ///
     /// # Errors
     /// The store's refusal, or what kept its answer away. Sending the same part again is harmless.
@@ -114,7 +114,7 @@ impl Bucket {
         body: PartBody,
         checksum: PartChecksum,
     ) -> Result<(UploadedPart, Option<PartChecksum>), StoreError> {
-        let len = content_length(&body);
+        let (len, payload) = (content_length(&body), self.transport.payload(&body));
         let call = self
             .client
             .upload_part()
@@ -128,7 +128,7 @@ impl Bucket {
             .set_content_md5(checksum.content_md5())
             .content_length(len)
             .body(into_stream(body));
-        let answer = send_body!(self, "UploadPart", call)?;
+        let answer = send_body!(self, "UploadPart", payload, call)?;
         let reported = PartChecksum::reported(answer.checksum_crc64_nvme, answer.checksum_crc32_c);
         let etag = answer.e_tag.filter(|etag| !etag.is_empty());
         let etag = etag.ok_or_else(|| StoreError::unreadable("UploadPart", "no ETag"))?;
@@ -271,7 +271,7 @@ impl Bucket {
         body: PartBody,
         checksum: &PartChecksum,
     ) -> Result<CompletedUpload, StoreError> {
-        let len = content_length(&body);
+        let (len, payload) = (content_length(&body), self.transport.payload(&body));
         let call = self
             .client
             .put_object()
@@ -289,7 +289,7 @@ impl Bucket {
             .content_length(len)
             .body(into_stream(body));
         let call = with_settings!(self, call);
-        let answer = send_body!(self, "PutObject", call)?;
+        let answer = send_body!(self, "PutObject", payload, call)?;
         Ok(CompletedUpload {
             crc64: whole_checksum(answer.checksum_crc64_nvme),
             version_id: answer.version_id,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::checksum::Combined;
 use super::context::{Context, unless_stopped};
 use super::error::TransferError;
+use super::md5::Behind;
 use super::memory::{MemoryPool, OverBudget};
 use super::reader::{Encoded, Hashed, More, Reader, Then};
 use super::share::Share;
@@ -93,6 +94,7 @@ impl Piece {
         context: &Context,
         reader: &Reader,
         range: ByteRange,
+        md5: Option<&Behind>,
         stop: &CancellationToken,
     ) -> Result<Self, ReadFault> {
         let turn = unless_stopped(stop, context.reads.acquire()).await?;
@@ -108,10 +110,13 @@ impl Piece {
                 } = unless_stopped(stop, hash).await??;
                 (crc64, checksum, Memory::Buffered(buffer.freeze()))
             }
-            _ => hash_in_chunks(pool, reader, range, stop).await?,
+            _ => hash_in_chunks(pool, reader, range, md5, stop).await?,
         };
         drop(turn);
         let (crc, checksum, memory) = hashed;
+        if let Memory::Buffered(bytes) = &memory {
+            push(md5, bytes, stop).await?;
+        }
         Ok(Self {
             range,
             source: range.len,
@@ -127,6 +132,7 @@ impl Piece {
         context: &Context,
         reader: &Reader,
         share: &Share,
+        md5: Option<&Behind>,
         stop: &CancellationToken,
     ) -> Result<(Self, More), ReadFault> {
         let buffer = share.buffer(stop).await?;
@@ -140,6 +146,8 @@ impl Piece {
             then,
         } = unless_stopped(stop, reader.encode(buffer)).await??;
         drop(turn);
+        let bytes = buffer.freeze().slice(..len);
+        push(md5, &bytes, stop).await?;
         let piece = Self {
             range: ByteRange {
                 offset: 0,
@@ -148,7 +156,7 @@ impl Piece {
             source,
             crc: crc64,
             checksum: checksum.unwrap_or(PartChecksum::Crc64(crc64)),
-            memory: Memory::Kept(buffer.freeze().slice(..len)),
+            memory: Memory::Kept(bytes),
             broken: Arc::default(),
         };
         Ok((piece, then))
@@ -231,10 +239,23 @@ impl Piece {
     }
 }
 
+/// Has `bytes` hashed behind, where the object's MD5 is.
+async fn push(
+    md5: Option<&Behind>,
+    bytes: &Bytes,
+    stop: &CancellationToken,
+) -> Result<(), TransferError> {
+    match md5 {
+        Some(behind) => unless_stopped(stop, behind.push(bytes.clone())).await,
+        None => Ok(()),
+    }
+}
+
 async fn hash_in_chunks(
     pool: &MemoryPool,
     reader: &Reader,
     range: ByteRange,
+    md5: Option<&Behind>,
     stop: &CancellationToken,
 ) -> Result<(Crc64, Option<PartChecksum>, Memory), ReadFault> {
     let chunk = chunk(pool.budget());
@@ -252,6 +273,7 @@ async fn hash_in_chunks(
         let hashed = unless_stopped(stop, reader.hash(offset, buffer, then)).await??;
         combined.append(hashed.crc64, hashed.buffer.len() as u64);
         checksum = hashed.checksum;
+        push(md5, &hashed.buffer.freeze(), stop).await?;
     }
     Ok((combined.crc(), checksum, Memory::Streamed { share, chunk }))
 }

@@ -20,6 +20,14 @@ pub enum Md5Wanted {
     No,
 }
 
+impl Md5Wanted {
+    /// Whether it is computed behind the bytes. Where each part's MD5 is its checksum, it has to be there before the
+    /// part is sent, and the object's goes along with it.
+    pub(super) fn is_behind(self, dialect: Dialect) -> bool {
+        self == Self::Yes && dialect != Dialect::ContentMd5
+    }
+}
+
 /// The CRC64NVME of bytes that come in pieces.
 #[derive(Debug)]
 pub(super) struct Crc(crc_fast::Digest);
@@ -96,14 +104,15 @@ enum OfPart {
     Md5OfObject,
 }
 
-/// What must see an object's bytes in order: the MD5, the counts, and what a lesser dialect asks for.
+/// What sees an object's bytes in order while they are read: the counts, and what a lesser dialect asks for.
 pub(super) struct InOrder {
+    /// Of the object, where each part's MD5 is asked for.
     md5: Option<Md5>,
     records: RecordCounter,
     part: OfPart,
 }
 
-/// The counts and the MD5 of all bytes of an object.
+/// The counts of all bytes of an object, and its MD5 where that is computed with its parts'.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Counted {
     lines: u64,
@@ -113,7 +122,8 @@ pub(super) struct Counted {
 
 impl InOrder {
     pub(super) fn new(md5: Md5Wanted, records: RecordFormat, dialect: Dialect) -> Self {
-        let md5 = (md5 == Md5Wanted::Yes).then(Md5::new);
+        let with_parts = md5 == Md5Wanted::Yes && dialect == Dialect::ContentMd5;
+        let md5 = with_parts.then(Md5::new);
         let part = match dialect {
             Dialect::Crc64Nvme => OfPart::Nothing,
             Dialect::Crc32c => OfPart::Crc32c(crc_fast::Digest::new(Crc32Iscsi)),
@@ -179,14 +189,14 @@ impl InOrder {
 }
 
 impl Counted {
-    /// Together with the checksum that was combined from the parts.
-    pub(super) fn digest(self, whole: Combined) -> ObjectDigest {
+    /// Together with the checksum that was combined from the parts, and the MD5 that was computed behind them.
+    pub(super) fn digest(self, whole: Combined, behind: Option<Md5Digest>) -> ObjectDigest {
         ObjectDigest {
             bytes: whole.bytes(),
             lines: self.lines,
             records: self.records,
             crc64: whole.crc(),
-            md5: self.md5,
+            md5: self.md5.or(behind),
         }
     }
 }
@@ -260,7 +270,7 @@ mod tests {
     fn counts_what_an_independent_count_finds() {
         let text = b"one\ntwo\r\n\nlast".repeat(50_000);
         let mut in_order =
-            InOrder::new(Md5Wanted::Yes, RecordFormat::default(), Dialect::Crc64Nvme);
+            InOrder::new(Md5Wanted::Yes, RecordFormat::default(), Dialect::ContentMd5);
         let mut whole = Combined::new();
         for block in text.chunks(70_001) {
             let mut crc = Crc::new();
@@ -268,7 +278,7 @@ mod tests {
             whole.append(crc.finish(), block.len() as u64);
             in_order.push(block);
         }
-        let digest = in_order.finish().digest(whole);
+        let digest = in_order.finish().digest(whole, None);
         let newlines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
         assert_eq!((digest.lines, digest.records), (newlines, newlines + 1));
         assert_eq!(digest.bytes, text.len() as u64);

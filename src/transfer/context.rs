@@ -13,6 +13,7 @@ use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
 use super::limits::{DestinationLimit, DestinationLimits, Leave};
+use super::md5::Crew;
 use super::memory::MemoryPool;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
@@ -31,6 +32,7 @@ pub struct Resources {
     slots: Arc<Semaphore>,
     concurrent: u32,
     turns: Turns,
+    crew: Crew,
     limits: DestinationLimits,
     destination: DestinationLimit,
 }
@@ -49,6 +51,7 @@ impl Resources {
             slots,
             concurrent,
             turns,
+            crew: Crew::new(),
             limits: DestinationLimits::default(),
             destination: DestinationLimit::new(concurrent),
         }
@@ -62,6 +65,10 @@ impl Resources {
             destination: self.limits.of(name, self.concurrent),
             ..self.clone()
         }
+    }
+
+    pub(super) fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     pub(super) fn turns(&self) -> &Turns {

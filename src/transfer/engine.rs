@@ -15,6 +15,7 @@ use super::context::{Context, Outgoing, Resources, unless_stopped};
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, LedgerError, ObjectState, Slot};
+use super::md5::LANES;
 use super::object::{Landed, Landing, deliver};
 use super::probe::probe;
 use super::progress::{Meter, ObjectMeter, Progress, TransferPhase};
@@ -134,7 +135,11 @@ pub async fn run(
         source,
         meter,
     };
-    let objects = run.objects().await?;
+    let objects = run.objects().await;
+    // Also of those that landed before one failed.
+    let settled = run.context.ledger.settle().await;
+    let objects = objects?;
+    settled?;
     run.meter
         .update(|progress| progress.phase = TransferPhase::Finalizing);
     let receipt = run.receipt(&objects).await?;
@@ -189,7 +194,7 @@ impl Run {
     }
 
     /// Delivers the objects: begun in order, several at once. A large one counts for half of those
-    /// places, so that small ones come along and two large ones are hashed side by side.
+    /// places, so that small ones come along; where MD5s are wanted, as many large ones as are hashed at once.
     async fn objects(&self) -> Result<Vec<Landed>, TransferError> {
         let places = self.places() as usize;
         let turns = Semaphore::new(places);
@@ -221,9 +226,12 @@ impl Run {
         turns: &Semaphore,
     ) -> Result<(u32, Landed), TransferError> {
         let object = &self.job.plan.objects()[place];
-        let half = self.places() / 2;
+        let most = match self.job.md5 {
+            Md5Wanted::No => self.places() / 2,
+            Md5Wanted::Yes => (self.places() / LANES as u32).max(1),
+        };
         let parts = PartLayout::new(object.len(), self.job.part_size).count();
-        let weight = u32::try_from(parts).unwrap_or(half).min(half);
+        let weight = u32::try_from(parts).unwrap_or(most).min(most);
         let _turn = unless_stopped(&self.context.stop, turns.acquire_many(weight)).await?;
         // The others stop at their next part: one object short, there is no receipt.
         let landed = self.object(object).await;

@@ -85,6 +85,23 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     /// When it is not known to be durable. The delivery then ends and must begin from what is.
     fn record(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>>;
+
+    /// Has `state` become durable soon, at the latest with [`Ledger::settle`]: for what would be found out again. An
+    /// implementation that gains nothing by waiting records it at once.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    fn note(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.record(slot, state)
+    }
+
+    /// Returns once all that was noted is durable.
+    ///
+    /// # Errors
+    /// As [`Ledger::record`].
+    fn settle(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 #[cfg(test)]

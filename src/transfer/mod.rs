@@ -9,6 +9,7 @@
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
 //! | `limits` | how many parts a destination bears |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
@@ -27,6 +28,7 @@ mod error;
 mod learned;
 mod ledger;
 mod limits;
+mod md5;
 mod memory;
 mod object;
 mod orphans;

@@ -148,27 +148,42 @@ pub(super) async fn deliver(
     loop {
         step = match step {
             Step::Look => task.look_first().await?,
-            Step::Begin if task.fits_one_put() => Step::Landed(task.put().await?),
+            Step::Begin if task.fits_one_put() => {
+                let landed = task.put().await?;
+                // Not known of, it would be found by its token.
+                let state = landed.state();
+                context.ledger.note(outgoing.slot, state).await?;
+                return Ok(task.landed(landed));
+            }
             Step::Begin | Step::Create => task.create().await?,
             Step::Resume(open) => task.resume(open).await?,
             Step::Fill(open, held) => task.fill(open, held).await?,
             Step::ResumeComplete(filled) => task.resume_complete(filled).await?,
             Step::Complete(filled, earlier) => task.complete(filled, earlier).await?,
             Step::Landed(landed) => {
-                let Landed {
-                    digest, version_id, ..
-                } = landed.clone();
-                task.record(ObjectState::Delivered { digest, version_id })
-                    .await?;
-                context.attempts.confirmed();
-                task.meter.landed(outgoing.len, task.parts());
-                return Ok(landed);
+                task.record(landed.state()).await?;
+                return Ok(task.landed(landed));
             }
         }
     }
 }
 
+impl Landed {
+    fn state(&self) -> ObjectState {
+        ObjectState::Delivered {
+            digest: self.digest.clone(),
+            version_id: self.version_id.clone(),
+        }
+    }
+}
+
 impl Task<'_> {
+    fn landed(&self, landed: Landed) -> Landed {
+        self.context.attempts.confirmed();
+        self.meter.landed(self.outgoing.len, self.parts());
+        landed
+    }
+
     /// The object's parts: exactly, or at most where it is compressed.
     /// As many as the delivery's total counts for it.
     fn parts(&self) -> u64 {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
-use super::context::{BodySlot, Context, Outgoing, unless_stopped};
+use super::context::{BodySlot, Context, Outgoing};
 use super::error::TransferError;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
@@ -99,7 +99,13 @@ impl Task<'_> {
         let reader = self.context.reader(self.outgoing, dialect, stop).await?;
         let reader = reader.map_err(Broken::Source)?;
         let share = share(self.context, self.outgoing, stop).await?;
-        let mut pieces = Pieces::new(self.context, self.outgoing, &reader, share.as_ref());
+        let mut pieces = Pieces::new(
+            self.context,
+            self.outgoing,
+            &reader,
+            share.as_ref(),
+            dialect,
+        );
         let mut sending = Sending {
             tasks: JoinSet::new(),
             halt: self.stop().child_token(),
@@ -118,8 +124,7 @@ impl Task<'_> {
             (Err(broken), _) | (Ok(()), Err(broken)) => return Err(broken),
             (Ok(()), Ok(())) => {}
         }
-        let counted = unless_stopped(self.stop(), reader.finish()).await?;
-        Ok(counted.map_err(Broken::Source)?.digest(pieces.whole()))
+        Ok(pieces.digest(self.stop()).await?)
     }
 
     /// Reads and hashes every part, and starts those on their way that the store doesn't have.

@@ -4,12 +4,14 @@
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Piece, ReadFault};
-use super::checksum::Combined;
-use super::context::{Context, Outgoing};
+use super::checksum::{Combined, Counted};
+use super::context::{Context, Outgoing, unless_stopped};
+use super::md5::Behind;
 use super::reader::{More, Reader};
 use super::share::Share;
 use super::source::SourceFault;
-use crate::plan::{ByteRange, Compression, PartLayout, PartNumber};
+use crate::plan::{ByteRange, Compression, ObjectDigest, PartLayout, PartNumber};
+use crate::store::Dialect;
 
 /// The parts that weren't read yet.
 pub(super) struct Pieces<'a> {
@@ -23,6 +25,8 @@ pub(super) struct Pieces<'a> {
     next: u64,
     more: More,
     whole: Combined,
+    /// The object's MD5, where it is computed behind the parts.
+    md5: Option<Behind>,
 }
 
 impl<'a> Pieces<'a> {
@@ -32,7 +36,9 @@ impl<'a> Pieces<'a> {
         outgoing: &'a Outgoing,
         reader: &'a Reader,
         share: Option<&'a Share>,
+        dialect: Dialect,
     ) -> Self {
+        let behind = outgoing.md5.is_behind(dialect);
         Self {
             context,
             outgoing,
@@ -42,6 +48,7 @@ impl<'a> Pieces<'a> {
             next: 1,
             more: More::Comes,
             whole: Combined::new(),
+            md5: behind.then(|| context.resources.crew().begin()),
         }
     }
 
@@ -56,7 +63,8 @@ impl<'a> Pieces<'a> {
         let number = PartNumber::new(self.next).ok_or_else(too_many)?;
         let piece = match self.share {
             Some(share) => {
-                let encoded = Piece::encode(self.context, self.reader, share, stop);
+                let md5 = self.md5.as_ref();
+                let encoded = Piece::encode(self.context, self.reader, share, md5, stop);
                 let (piece, more) = encoded.await?;
                 self.more = more;
                 piece
@@ -66,7 +74,8 @@ impl<'a> Pieces<'a> {
                 if self.next == self.layout.count() {
                     self.more = More::No;
                 }
-                Piece::hash(self.context, self.reader, range, stop).await?
+                let md5 = self.md5.as_ref();
+                Piece::hash(self.context, self.reader, range, md5, stop).await?
             }
         };
         self.next += 1;
@@ -88,9 +97,14 @@ impl<'a> Pieces<'a> {
         self.next - 1
     }
 
-    /// The checksum of all that was read.
-    pub(super) fn whole(&self) -> Combined {
-        self.whole
+    /// What all that was read is: to be asked once no piece comes any more.
+    pub(super) async fn digest(self, stop: &CancellationToken) -> Result<ObjectDigest, ReadFault> {
+        let counted: Counted = unless_stopped(stop, self.reader.finish()).await??;
+        let md5 = match self.md5 {
+            Some(behind) => unless_stopped(stop, behind.finish()).await?,
+            None => None,
+        };
+        Ok(counted.digest(self.whole, md5))
     }
 }
 

@@ -48,20 +48,25 @@ impl Task<'_> {
     }
 
     async fn try_put(&self) -> Result<Landed, ReadFault> {
+        let dialect = self.dialect();
         let reader = self
             .context
-            .reader(self.outgoing, self.dialect(), self.stop())
+            .reader(self.outgoing, dialect, self.stop())
             .await??;
         let share = share(self.context, self.outgoing, self.stop()).await?;
         self.context.room(self.stop()).await?;
-        let mut pieces = Pieces::new(self.context, self.outgoing, &reader, share.as_ref());
+        let mut pieces = Pieces::new(
+            self.context,
+            self.outgoing,
+            &reader,
+            share.as_ref(),
+            dialect,
+        );
         // It fits one part, so it is the first alone.
         let Some((_, mut piece)) = pieces.next(self.stop()).await? else {
             return Err(SourceFault::Transient("the object has no part".to_owned()).into());
         };
-        let whole = pieces.whole();
-        let counted = super::context::unless_stopped(self.stop(), reader.finish()).await??;
-        let digest = counted.digest(whole);
+        let digest = pieces.digest(self.stop()).await?;
         let mut earlier = Earlier::Answered;
         loop {
             if self.must_look() {
