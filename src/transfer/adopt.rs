@@ -2,7 +2,7 @@
 //! somebody else's isn't touched.
 
 use super::body::ReadFault;
-use super::context::{Refused, unless_stopped};
+use super::context::Refused;
 use super::error::TransferError;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
@@ -164,13 +164,13 @@ impl Task<'_> {
 
     async fn try_read_through(&self) -> Result<ObjectDigest, ReadFault> {
         let (context, stop) = (self.context, self.stop());
-        let reader = context.reader(self.outgoing, Dialect::Crc64Nvme, stop);
+        let dialect = Dialect::Crc64Nvme;
+        let reader = context.reader(self.outgoing, dialect, stop);
         let reader = reader.await??;
         let share = share(context, self.outgoing, stop).await?;
-        let mut pieces = Pieces::new(context, self.outgoing, &reader, share.as_ref());
+        let mut pieces = Pieces::new(context, self.outgoing, &reader, share.as_ref(), dialect);
         while pieces.next(stop).await?.is_some() {}
-        let counted = unless_stopped(stop, reader.finish()).await??;
-        Ok(counted.digest(pieces.whole()))
+        pieces.digest(stop).await
     }
 }
 

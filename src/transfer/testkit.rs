@@ -198,9 +198,10 @@ pub(super) enum Crash {
 
 type OnRecord = Box<dyn Fn(Slot, &ObjectState) + Send + Sync>;
 
-/// A ledger in memory that can die at its n-th record.
+/// A ledger in memory that can die at its n-th record. What is only noted is lost then.
 #[derive(Default)]
 pub(super) struct MemoryLedger {
+    pub(super) noted: Mutex<BTreeMap<Slot, ObjectState>>,
     pub(super) states: Mutex<BTreeMap<Slot, ObjectState>>,
     pub(super) records: AtomicUsize,
     pub(super) dies: Option<(usize, Crash)>,
@@ -232,6 +233,21 @@ impl Ledger for MemoryLedger {
                 Some((at, _)) if number == at => Err(LedgerError("died after".to_owned())),
                 _ => Ok(()),
             }
+        })
+    }
+
+    fn note(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.noted.lock().unwrap().insert(slot, state);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn settle(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let noted = std::mem::take(&mut *self.noted.lock().unwrap());
+            for (slot, state) in noted {
+                self.record(slot, state).await?;
+            }
+            Ok(())
         })
     }
 }
