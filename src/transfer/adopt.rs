@@ -4,6 +4,7 @@
 use super::body::ReadFault;
 use super::context::Refused;
 use super::error::TransferError;
+use super::learned::Ground;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
 use super::pieces::{Pieces, share};
@@ -40,11 +41,22 @@ enum Glance {
 
 impl Task<'_> {
     /// Before the first byte of an object is sent: adopts what is there, where we may look.
+    ///
+    /// A small object isn't looked for where nothing was found of the others and the store tells by itself: then
+    /// the look would be half of the requests, and without it no more than what is under way is sent in vain.
     pub(super) async fn look_first(&self) -> Result<Step, TransferError> {
+        if self.fits_one_put() && self.tells() && self.context.learned.ground() == Ground::Fresh {
+            return Ok(Step::Begin);
+        }
         let held = match self.glance().await? {
             Glance::Object(held) => held,
-            Glance::Nothing | Glance::Hidden => return Ok(Step::Begin),
+            Glance::Nothing => {
+                self.context.learned.found(Ground::Fresh);
+                return Ok(Step::Begin);
+            }
+            Glance::Hidden => return Ok(Step::Begin),
         };
+        self.context.learned.found(Ground::Trodden);
         let comparable = self.has_token(&held) || self.may_skip(&held);
         if !comparable || !(self.may_be_of_length(held.bytes) || self.is_receipt(&held)) {
             return Err(self.exists());
@@ -76,8 +88,19 @@ impl Task<'_> {
     /// Whether the key must be looked at before it is written, because the store may not honour the
     /// condition that nothing is there. Best effort: somebody may write it in between.
     pub(super) fn must_look(&self) -> bool {
-        let condition = self.context.bucket().capabilities().conditional_write;
-        self.context.read_back == ReadBack::Granted && condition != ConditionalWrite::Honoured
+        self.context.read_back == ReadBack::Granted && !self.tells()
+    }
+
+    /// Whether the store is known to refuse a write where something is.
+    fn tells(&self) -> bool {
+        let capabilities = self.context.bucket().capabilities();
+        capabilities.conditional_write == ConditionalWrite::Honoured
+    }
+
+    /// Whether the store is known to write where something is.
+    pub(super) fn ignores(&self) -> bool {
+        let capabilities = self.context.bucket().capabilities();
+        capabilities.conditional_write == ConditionalWrite::Ignored
     }
 
     pub(super) fn exists(&self) -> TransferError {

@@ -14,6 +14,19 @@ struct Lessons {
     at_most: Dialect,
     conditional_write: ConditionalWrite,
     met: Met,
+    ground: Ground,
+}
+
+/// Whether somebody was under a delivery's keys before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// Nobody looked yet.
+    #[default]
+    Unknown,
+    /// Nothing was found so far.
+    Fresh,
+    /// Something was: most likely an earlier run of the same delivery.
+    Trodden,
 }
 
 impl Learned {
@@ -59,6 +72,20 @@ impl Learned {
         self.met(met);
     }
 
+    /// What was under a key that we looked at, or wrote to.
+    pub(super) fn found(&self, ground: Ground) {
+        let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lessons.ground != Ground::Trodden {
+            lessons.ground = ground;
+        }
+    }
+
+    /// What was under the keys so far.
+    pub(super) fn ground(&self) -> Ground {
+        let lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lessons.ground
+    }
+
     fn met(&self, met: Met) {
         let mut lessons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lessons.met = lessons.met.and(met);
@@ -73,6 +100,20 @@ impl Learned {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ground_that_was_trodden_is_never_fresh_again() {
+        let learned = Learned::default();
+        assert_eq!(learned.ground(), Ground::Unknown);
+        for (found, then) in [
+            (Ground::Fresh, Ground::Fresh),
+            (Ground::Trodden, Ground::Trodden),
+            (Ground::Fresh, Ground::Trodden),
+        ] {
+            learned.found(found);
+            assert_eq!(learned.ground(), then);
+        }
+    }
 
     #[test]
     fn goes_down_and_never_up() {

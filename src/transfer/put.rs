@@ -3,6 +3,7 @@
 use super::adopt::{Seen, landed};
 use super::body::{Piece, ReadFault};
 use super::error::TransferError;
+use super::learned::Ground;
 use super::object::{Earlier, Landed, Task};
 use super::pieces::{Pieces, share};
 use super::reader::Reader;
@@ -68,14 +69,17 @@ impl Task<'_> {
         };
         let digest = pieces.digest(self.stop()).await?;
         let mut earlier = Earlier::Answered;
+        let mut tries = 0;
         loop {
-            if self.must_look() {
+            // The first look was a moment ago: it is repeated only where nothing else protects what is there.
+            if self.must_look() && (tries > 0 || self.ignores()) {
                 match self.look(&digest).await? {
                     Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
                     Seen::Another => return Err(self.exists().into()),
                     Seen::Nothing | Seen::Hidden => {}
                 }
             }
+            tries += 1;
             let seen = self.context.attempts.begin();
             let error = match self.send(&reader, &mut piece, &digest).await? {
                 Sent::Landed(landed) => return Ok(landed),
@@ -84,6 +88,7 @@ impl Task<'_> {
             };
             let key = &self.outgoing.key;
             if error.is("PreconditionFailed") {
+                self.context.learned.found(Ground::Trodden);
                 match self.look(&digest).await? {
                     Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
                     Seen::Another => return Err(self.exists().into()),
