@@ -12,6 +12,7 @@ use super::adopt::IfExists;
 use super::checksum::{Md5Wanted, crc64};
 use super::content::Content;
 use super::context::{Context, Outgoing, Resources, unless_stopped};
+use super::cores::cores;
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, LedgerError, ObjectState, Slot};
@@ -107,7 +108,6 @@ pub async fn run(
 ) -> Result<Delivered, TransferError> {
     let meter = Meter::new(progress);
     meter.update(|progress| *progress = start_of(&job.plan, job.part_size));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let context = Arc::new(Context {
         buckets: bucket,
         ledger,
@@ -118,7 +118,7 @@ pub async fn run(
             resources.destination().clone(),
         ),
         meter: meter.clone(),
-        reads: Semaphore::new(cores.min(READS_AT_ONCE)),
+        reads: Semaphore::new(cores().min(READS_AT_ONCE)),
         resources,
         part_size: job.part_size,
         read_back: job.read_back,

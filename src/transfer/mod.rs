@@ -11,7 +11,7 @@
 //! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
-//! | `limits` | how many parts a destination bears |
+//! | `limits`, `cores` | how many parts a destination bears, and cores there are |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
@@ -22,6 +22,7 @@ mod checksum;
 mod complete;
 mod content;
 mod context;
+mod cores;
 mod encode;
 mod engine;
 mod error;

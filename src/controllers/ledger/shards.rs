@@ -4,9 +4,10 @@ use crate::api::{LedgerHeader, LedgerObject, LedgerSource, OutboundLedgerSpec};
 use crate::controllers::compression;
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, Plan, PlannedObject, SourceFile};
 
-/// Bytes of a shard as planned: with what is recorded later it stays under the 512 KiB that a ledger
-/// object may have, itself well under the apiserver's 1.5 MiB a request.
-const SHARD_BYTES: usize = 400 << 10;
+/// Bytes of a shard with all that may be recorded in it: some eighty objects, and well under the 512 KiB that a
+/// ledger object may have. Each change of one of them writes the whole shard, so a large one would mean that most
+/// of what a delivery of many small objects does is writing its ledger.
+const SHARD_BYTES: usize = 128 << 10;
 
 /// Bytes that an entry may take beside its key: an upload id (S3's have about 130 characters, others' up to a
 /// few hundred), a version id, checksums, counts and field names.

@@ -13,6 +13,7 @@ mod tests;
 use std::io;
 
 use super::checksum::BLOCK;
+use super::cores::cores;
 use super::source::SourceFault;
 use crate::plan::Compression;
 
@@ -36,8 +37,7 @@ pub const fn encoder_version(compression: Compression) -> u32 {
 
 /// Threads that compress one object on this machine.
 pub(super) fn threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores.min(MAX_THREADS)
+    cores().min(MAX_THREADS)
 }
 
 /// Bytes of memory that compressing an object of `len` bytes takes at most, beside the parts that come out.

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::lanes::LANES;
 use super::stream::{Stream, take};
 use crate::plan::Md5Digest;
+use crate::transfer::cores::cores;
 
 /// Pieces of an object that aren't hashed yet and hold their memory: one that is, and one that comes next.
 const AHEAD: usize = 2;
@@ -66,10 +67,9 @@ struct Piece {
 impl Crew {
     /// At most half of the cores hash; the others read and send.
     pub(in crate::transfer) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self(Arc::new(Shared {
             queue: Mutex::default(),
-            most: (cores / 2).max(1),
+            most: (cores() / 2).max(1),
         }))
     }
 
