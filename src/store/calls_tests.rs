@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::super::bucket::Transport;
 use super::*;
 use crate::plan::KeyPrefix;
 use crate::store::target::{Acl, Target};

@@ -143,6 +143,7 @@ pub async fn run(
     run.meter
         .update(|progress| progress.phase = TransferPhase::Finalizing);
     let receipt = run.receipt(&objects).await?;
+    run.context.ledger.settle().await?;
     run.meter
         .update(|progress| progress.phase = TransferPhase::Complete);
     Ok(Delivered {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::md5::{Digest as _, Md5};
 use bytes::Bytes;
-use md5::{Digest as _, Md5};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
