@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test e2e faults compat fuzz image lint generate demo
+.PHONY: help build test e2e faults compat fuzz bench image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -38,6 +38,11 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 
 fuzz: ## Each fuzz target for 60 s; what breaks goes to fuzz/artifacts
 	hack/fuzz
+
+# ONLY=splits-http,... some tables; RUNS=1 SIZE=64M tries it; BENCH=large: docs/performance.md has more.
+bench: ## Measures deliveries beside rclone, s5cmd and others on this machine, and writes docs/performance.md
+	$(CARGO) build --release --locked
+	python3 -B benches/measure
 
 image: ## Builds the operator for release, minutes, and its container image: target/image/outbound-operator.tar
 	$(CARGO) build --release --locked
