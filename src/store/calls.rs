@@ -28,7 +28,11 @@ const NOTHING_THERE: &str = "*";
 macro_rules! send_body {
     ($bucket:expr, $action:literal, $call:expr) => {{
         let (progress, begun) = (Progress::start(), Instant::now());
-        let call = $call.customize().interceptor(WatchBody(progress.clone()));
+        let watch = WatchBody {
+            progress: progress.clone(),
+            pace: $bucket.pace.clone(),
+        };
+        let call = $call.customize().interceptor(watch);
         let call = match $bucket.transport {
             Transport::Tls => call.disable_payload_signing(),
             Transport::Plain => call,

@@ -10,12 +10,13 @@
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
 //! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `encode`, `share` | compression, and the memory that it takes |
-//! | `limits` | how many parts a destination bears |
+//! | `resources`, `gate`, `limits`, `bandwidth`, `lane` | what all deliveries share, in turn by destination; what a destination bears and may have |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
 mod adopt;
+mod bandwidth;
 mod body;
 mod checksum;
 mod complete;
@@ -24,6 +25,8 @@ mod context;
 mod encode;
 mod engine;
 mod error;
+mod gate;
+mod lane;
 mod learned;
 mod ledger;
 mod limits;
@@ -37,6 +40,7 @@ mod progress;
 mod put;
 mod reader;
 mod receipt;
+mod resources;
 mod retry;
 mod share;
 mod source;
@@ -50,17 +54,19 @@ mod tests;
 
 pub use abort::{LeftOpen, abort_open, abort_uploads};
 pub use adopt::IfExists;
+pub use bandwidth::{Bandwidth, BandwidthInvalid};
 pub use checksum::Md5Wanted;
-pub use context::Resources;
 pub use encode::{compress, encoder_version};
 pub use engine::{Delivered, DeliveredObject, Job, run};
 pub use error::TransferError;
 pub use ledger::{Ledger, LedgerError, ObjectState, Slot};
+pub use limits::Limits;
 pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
 pub use orphans::find_orphans;
 pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::{Done, ReceiptFacts, render as render_receipt};
+pub use resources::Resources;
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
 pub use tally::{RetryReason, Tally};
