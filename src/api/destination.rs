@@ -8,6 +8,7 @@ use super::assume_role::AssumeRoleSpec;
 use super::capability::Capabilities;
 use super::condition::{Condition, ConditionType, find};
 use super::duration::DurationText;
+use super::limits::LimitsSpec;
 use super::object::{EncryptionSpec, ObjectTag, StorageClass};
 use super::permission::Permission;
 use super::quantity::Quantity;
@@ -152,6 +153,10 @@ pub struct OutboundDestinationSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
     pub object_tags: Vec<ObjectTag>,
+
+    /// What all deliveries to the destination may do at once, together. A change holds for running deliveries too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsSpec>,
 
     /// How often access is proved again.
     #[serde(default, skip_serializing_if = "Option::is_none")]

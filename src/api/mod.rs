@@ -17,6 +17,7 @@ mod delivery;
 mod destination;
 mod duration;
 mod ledger;
+mod limits;
 mod object;
 mod permission;
 mod quantity;
@@ -46,6 +47,7 @@ pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,
 };
+pub use limits::LimitsSpec;
 pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};

@@ -39,6 +39,22 @@ pub(super) fn quantity_limit() -> Rule {
     .message("a size is at most 1T: 1 TB = 10^12 bytes is the limit (1Ti is more than that)")
 }
 
+/// Refuses what is no whole number of bytes, as [`quantity_whole`] does.
+pub(super) fn bandwidth_form() -> Rule {
+    Rule::new("type(self) == int || (isQuantity(self) && (quantity(self).isGreaterThan(quantity('1T')) || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[num]$|[eE]-'))))")
+        .message("a bandwidth is a whole number of bytes a second, or a quantity such as 500k, 20M or 64Mi")
+}
+
+/// Keeps a bandwidth where the largest part, 100 MB, still goes out within the 15 minutes for which S3 takes a
+/// request's time: 100 MB / 128 kB/s is 13 minutes.
+pub(super) fn bandwidth_bounds() -> Rule {
+    Rule::new(
+        "type(self) == int ? self >= 128000 && self <= 1000000000000 \
+         : (!isQuantity(self) || (quantity(self).compareTo(quantity('128k')) >= 0 && quantity(self).compareTo(quantity('1T')) <= 0))",
+    )
+    .message("a bandwidth is 128k to 1T bytes a second; to send nothing at all, set suspend")
+}
+
 /// The units that a duration may have.
 pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$";
 

@@ -19,7 +19,7 @@ fn refusals(text: &str) -> String {
 const FULL: [&str; 4] = [
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDestination, metadata: {name: acme}, spec: {
         bucket: acme, prefix: a/, region: eu-west-1, bucketOwner: "111122223333", endpoint: "https://s3.example",
-        permissionMode: AccessKey, accessKey: {secretRef: {name: acme}}, splitSize: 1G, verification: {interval: 1h},
+        permissionMode: AccessKey, accessKey: {secretRef: {name: acme}}, splitSize: 1G, limits: {bandwidth: 1M}, verification: {interval: 1h},
         encryption: {type: SSE-KMS, kmsKeyId: "arn:aws:kms:eu-west-1:111122223333:key/a-b"}, objectTags: [{key: a, value: b}]}}"#,
     r#"{apiVersion: outbound.dev/v1alpha1, kind: OutboundDestination, metadata: {name: role}, spec: {
         bucket: acme, permissionMode: AssumeRole, assumeRole: {roleArn: "arn:aws:iam::111122223333:role/drop"}}}"#,

@@ -20,7 +20,7 @@ use super::role::RoleRequest;
 use super::session::RoleSession;
 use super::target::{Acl, Target};
 use super::types::PartBody;
-use super::watch::{self, Overdue, Patience};
+use super::watch::{self, Overdue, Pace, Patience};
 
 /// A bucket that we can call. Cheap to clone. The SDK retries nothing: retrying is the caller's.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Bucket {
     pub(super) transport: Transport,
     pub(super) patience: Patience,
     pub(super) capabilities: Capabilities,
+    /// Who says when bodies go out.
+    pub(super) pace: Option<Arc<dyn Pace>>,
     /// Where a customer's role signs.
     pub(super) session: Option<Arc<RoleSession>>,
 }
@@ -85,6 +87,7 @@ impl Bucket {
             target: Arc::new(target),
             transport,
             patience: Patience::default(),
+            pace: None,
             session: None,
         }
     }
@@ -114,6 +117,15 @@ impl Bucket {
     pub fn with_capabilities(&self, capabilities: Capabilities) -> Self {
         Self {
             capabilities,
+            ..self.clone()
+        }
+    }
+
+    /// The same bucket, whose bodies go out as `pace` says.
+    #[must_use]
+    pub fn paced_by(&self, pace: Arc<dyn Pace>) -> Self {
+        Self {
+            pace: Some(pace),
             ..self.clone()
         }
     }

@@ -28,7 +28,11 @@ const NOTHING_THERE: &str = "*";
 macro_rules! send_body {
     ($bucket:expr, $action:literal, $payload:expr, $call:expr) => {{
         let (progress, begun) = (Progress::start(), Instant::now());
-        let call = $call.customize().interceptor(WatchBody(progress.clone()));
+        let watch = WatchBody {
+            progress: progress.clone(),
+            pace: $bucket.pace.clone(),
+        };
+        let call = $call.customize().interceptor(watch);
         let call = match $payload {
             Payload::Unsigned => call.disable_payload_signing(),
             Payload::Signed => call,

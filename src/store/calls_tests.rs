@@ -1,5 +1,6 @@
 //! Each call against a real S3 server, and what no real server says on demand against a parrot.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::*;
 use crate::plan::KeyPrefix;
 use crate::store::target::{Acl, Target};
 use crate::store::testserver::{BUCKET, OWNER, Parrot, TestServer, key, target_at};
-use crate::store::watch::Patience;
+use crate::store::watch::{Pace, Patience};
 use crate::store::{AwsOptions, ClientFactory, ErrorClass, Refusal, code};
 
 const MIB: usize = 1 << 20;
@@ -248,6 +249,37 @@ async fn a_put_is_there_once() {
         .unwrap();
     assert_eq!(put.crc64, Some(crc(b"")));
     assert_eq!(bucket.head(&empty).await.unwrap().unwrap().bytes, 0);
+}
+
+/// Notes what is asked of it, and lets a few bytes go at a time.
+#[derive(Debug, Default)]
+struct Noted(std::sync::Mutex<Vec<usize>>);
+
+impl Pace for Noted {
+    fn turn(&self, wanted: usize) -> (usize, Option<Instant>) {
+        let len = wanted.min(10_000);
+        self.0.lock().unwrap().push(len);
+        (len, Some(Instant::now()))
+    }
+}
+
+#[tokio::test]
+async fn every_byte_of_a_paced_body_has_its_turn() {
+    let server = TestServer::start().await;
+    let bucket = server.with_key(server.target(), &key(OWNER));
+    let whole = content(300_001);
+    for (name, body) in [
+        ("buffer.csv", buffer(&whole)),
+        ("stream.csv", stream(&whole)),
+    ] {
+        let pace = Arc::new(Noted::default());
+        let paced = bucket.paced_by(Arc::clone(&pace) as Arc<dyn Pace>);
+        let (_, _, done) = upload(&paced, &object_key(name), vec![body], &whole).await;
+        assert_eq!(done.unwrap().crc64, Some(crc(&whole)), "{name}");
+        let turns = pace.0.lock().unwrap();
+        assert_eq!(turns.iter().sum::<usize>(), whole.len());
+        assert!(turns.len() >= 31, "{turns:?}");
+    }
 }
 
 #[tokio::test]

@@ -68,3 +68,4 @@ pub use types::{
     CompletedUpload, HeldObject, ObjectMetadata, PartBody, StoredPart, UploadId, UploadedPart,
 };
 pub use uploads::OpenUpload;
+pub use watch::Pace;

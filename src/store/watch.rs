@@ -1,5 +1,6 @@
 //! How long an answer may take. A slow upload that moves is left alone; one that doesn't is ended.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use aws_sdk_s3::error::BoxError;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -84,9 +86,18 @@ impl Progress {
     }
 }
 
+/// Says when a body's next bytes may go out, and so sees that they do.
+pub trait Pace: fmt::Debug + Send + Sync {
+    /// At most `wanted` bytes are about to go out: how many of them may (one at least), and at what time if not now.
+    fn turn(&self, wanted: usize) -> (usize, Option<Instant>);
+}
+
 /// Puts a [`WatchedBody`] around a request's body, behind signing: a signer must see the bytes.
 #[derive(Debug)]
-pub(super) struct WatchBody(pub(super) Progress);
+pub(super) struct WatchBody {
+    pub(super) progress: Progress,
+    pub(super) pace: Option<Arc<dyn Pace>>,
+}
 
 #[aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint]
 impl Intercept for WatchBody {
@@ -105,7 +116,9 @@ impl Intercept for WatchBody {
         let watched = WatchedBody {
             inner,
             pending: Bytes::new(),
-            progress: self.0.clone(),
+            progress: self.progress.clone(),
+            pace: self.pace.clone(),
+            booked: None,
         };
         *body = SdkBody::from_body_1_x(watched);
         Ok(())
@@ -117,6 +130,35 @@ struct WatchedBody {
     inner: SdkBody,
     pending: Bytes,
     progress: Progress,
+    pace: Option<Arc<dyn Pace>>,
+    /// Bytes whose time hasn't come.
+    booked: Option<(usize, Pin<Box<Sleep>>)>,
+}
+
+impl WatchedBody {
+    /// How many of the bytes at hand may go out, once they may.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        if self.booked.is_none() {
+            let wanted = self.pending.len().min(SLICE);
+            let (len, at) = match &self.pace {
+                Some(pace) => pace.turn(wanted),
+                None => (wanted, None),
+            };
+            match at {
+                Some(at) => {
+                    self.booked = Some((len, Box::pin(tokio::time::sleep_until(at.into()))))
+                }
+                None => return Poll::Ready(len),
+            }
+        }
+        let Some((len, time)) = &mut self.booked else {
+            return Poll::Ready(0);
+        };
+        ready!(time.as_mut().poll(cx));
+        let len = *len;
+        self.booked = None;
+        Poll::Ready(len)
+    }
 }
 
 /// Bytes in one slice: large enough to cost nothing, small enough to be seen on a slow link.
@@ -140,8 +182,8 @@ impl Body for WatchedBody {
                 },
             }
         }
+        let len = ready!(self.poll_turn(cx));
         self.progress.tick();
-        let len = self.pending.len().min(SLICE);
         Poll::Ready(Some(Ok(Frame::data(self.pending.split_to(len)))))
     }
 
@@ -175,6 +217,8 @@ mod tests {
             inner: SdkBody::from(bytes.clone()),
             pending: Bytes::new(),
             progress: Progress::start(),
+            pace: None,
+            booked: None,
         };
         let mut at = 0;
         loop {
@@ -188,6 +232,42 @@ mod tests {
         }
         assert_eq!(at, bytes.len());
         assert!(body.is_end_stream());
+    }
+
+    /// Lets a thousand bytes go, each at a time of its own.
+    #[derive(Debug, Default)]
+    struct Thousands(Mutex<Vec<usize>>);
+
+    impl Pace for Thousands {
+        fn turn(&self, wanted: usize) -> (usize, Option<Instant>) {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(wanted);
+            let later = (asked.len() % 2 == 0).then(|| Instant::now() + Duration::from_millis(1));
+            (wanted.min(1000), later)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paced_body_goes_slice_by_slice_and_is_the_same() {
+        let bytes = Bytes::from((0..10_500).map(|i| (i % 251) as u8).collect::<Vec<_>>());
+        let pace = Arc::new(Thousands::default());
+        let body = WatchedBody {
+            inner: SdkBody::from(bytes.clone()),
+            pending: Bytes::new(),
+            progress: Progress::start(),
+            pace: Some(Arc::clone(&pace) as Arc<dyn Pace>),
+            booked: None,
+        };
+        let mut body = std::pin::pin!(body);
+        let mut sent = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let data = frame.unwrap().into_data().unwrap();
+            assert!(data.len() <= 1000);
+            sent.extend_from_slice(&data);
+        }
+        assert_eq!(sent, bytes);
+        let asked = pace.0.lock().unwrap();
+        assert_eq!((asked.len(), asked[0], asked[10]), (11, 10_500, 500));
     }
 
     #[tokio::test]

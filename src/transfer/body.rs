@@ -230,6 +230,11 @@ impl Piece {
         }
     }
 
+    /// Whether it holds memory between two tries.
+    pub(super) fn holds_memory(&self) -> bool {
+        !matches!(self.memory, Memory::Released)
+    }
+
     /// What the source did to the last try's stream.
     pub(super) fn take_fault(&self) -> Option<SourceFault> {
         self.broken

@@ -2,107 +2,26 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
-use super::body::held;
+use super::body::Piece;
 use super::checksum::{InOrder, Md5Wanted};
-use super::engine::READS_AT_ONCE;
 use super::error::TransferError;
+use super::lane::BodySlot;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
-use super::limits::{DestinationLimit, DestinationLimits, Leave};
-use super::md5::Crew;
-use super::memory::MemoryPool;
+use super::limits::Room;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
+use super::resources::Resources;
 use super::retry::{Attempts, Failure, Seen, is_retryable};
-use super::share::Turns;
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{Compression, ObjectKey, PartLayout, RecordFormat};
+use crate::plan::{Compression, ObjectKey, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
-
-/// What all deliveries of the process share: the memory and the requests that carry bytes.
-#[derive(Clone, Debug)]
-pub struct Resources {
-    memory: MemoryPool,
-    slots: Arc<Semaphore>,
-    concurrent: u32,
-    turns: Turns,
-    crew: Crew,
-    limits: DestinationLimits,
-    destination: DestinationLimit,
-}
-
-impl Resources {
-    /// Buffers of `memory` bytes at most, and at most `max_concurrent_parts` parts under way (one at
-    /// least).
-    #[must_use]
-    pub fn new(memory: u64, max_concurrent_parts: u16) -> Self {
-        let memory = MemoryPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
-        let turns = Turns::new(memory.budget());
-        let concurrent = u32::from(max_concurrent_parts.max(1));
-        let slots = Arc::new(Semaphore::new(concurrent as usize));
-        Self {
-            memory,
-            slots,
-            concurrent,
-            turns,
-            crew: Crew::new(),
-            limits: DestinationLimits::default(),
-            destination: DestinationLimit::new(concurrent),
-        }
-    }
-
-    /// The same, for deliveries to the destination `name`: they share how many parts it bears, which is fewer once
-    /// it asks for fewer, and other destinations don't feel it.
-    #[must_use]
-    pub fn for_destination(&self, name: &str) -> Self {
-        Self {
-            destination: self.limits.of(name, self.concurrent),
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn crew(&self) -> &Crew {
-        &self.crew
-    }
-
-    pub(super) fn turns(&self) -> &Turns {
-        &self.turns
-    }
-
-    pub(super) fn destination(&self) -> &DestinationLimit {
-        &self.destination
-    }
-
-    /// The memory that they share.
-    #[must_use]
-    pub fn memory(&self) -> &MemoryPool {
-        &self.memory
-    }
-
-    /// Bytes of buffers that a delivery of objects in these parts holds at most: its largest part for each request
-    /// under way and each read ahead, never over the budget.
-    #[must_use]
-    pub fn memory_for(&self, objects: &[PartLayout]) -> u64 {
-        let budget = self.memory.budget();
-        let largest = objects.iter().map(PartLayout::largest).max();
-        let parts = objects.iter().map(PartLayout::count).sum::<u64>();
-        let at_once = parts.min(u64::from(self.concurrent) + READS_AT_ONCE as u64);
-        let wanted = held(budget, largest.unwrap_or_default()).saturating_mul(at_once);
-        wanted.min(budget as u64)
-    }
-
-    /// Parts under way at most.
-    #[must_use]
-    pub fn max_concurrent_parts(&self) -> u32 {
-        self.concurrent
-    }
-}
 
 /// One delivery at work.
 pub(super) struct Context {
@@ -138,12 +57,6 @@ pub(super) struct Outgoing {
     pub(super) content_type: &'static str,
 }
 
-/// Leave to have one request with a body under way, for as long as it lives.
-pub(super) struct BodySlot {
-    _process: OwnedSemaphorePermit,
-    _destination: Leave,
-}
-
 /// Why a call gave no result.
 pub(super) enum Refused {
     /// The store answered, and asking again would change nothing.
@@ -169,6 +82,11 @@ impl Refused {
 }
 
 impl Context {
+    /// The bucket for a request with a body, whose bytes go at the destination's pace.
+    pub(super) fn bucket_for(&self, slot: &BodySlot) -> Bucket {
+        self.bucket().paced_by(slot.pace())
+    }
+
     /// The bucket with the credentials that hold now: asked anew for each request.
     pub(super) fn bucket(&self) -> Bucket {
         self.learned.applied_to(&self.buckets.borrow())
@@ -214,6 +132,9 @@ impl Context {
         error: &StoreError,
         stop: &CancellationToken,
     ) -> Result<(), TransferError> {
+        if error.status.is_none() {
+            self.attempts.unanswered(seen);
+        }
         let failure = Failure {
             class: error.class,
             reason: reason_of(error.class),
@@ -250,21 +171,34 @@ impl Context {
         Ok(self.ledger.record(slot, state).await?)
     }
 
-    /// Leave to have one request with a body under way: the destination's, then the process's, so that who waits
-    /// for a throttled destination takes nobody's place.
-    pub(super) async fn slot(&self, stop: &CancellationToken) -> Result<BodySlot, TransferError> {
-        let leave = unless_stopped(stop, self.resources.destination.leave()).await?;
-        let slot = Arc::clone(&self.resources.slots).acquire_owned();
-        let slot = unless_stopped(stop, slot).await?;
-        Ok(BodySlot {
-            _process: slot.map_err(|_| TransferError::Stopped)?,
-            _destination: leave,
-        })
+    /// Waits before a part of `bytes` bytes takes memory, while the destination can't take it soon.
+    pub(super) async fn room(
+        &self,
+        bytes: u64,
+        stop: &CancellationToken,
+    ) -> Result<Room, TransferError> {
+        unless_stopped(stop, self.resources.destination().room(bytes)).await
     }
 
-    /// Waits before a part takes memory, while the destination can't take it soon.
-    pub(super) async fn room(&self, stop: &CancellationToken) -> Result<(), TransferError> {
-        unless_stopped(stop, self.resources.destination.room()).await
+    /// [`Context::room`] for another try of `piece`.
+    pub(super) async fn room_again(
+        &self,
+        piece: &Piece,
+        stop: &CancellationToken,
+    ) -> Result<Room, TransferError> {
+        if piece.holds_memory() {
+            return Ok(self.resources.destination().room_at_hand(piece.len()));
+        }
+        self.room(piece.len(), stop).await
+    }
+
+    /// Leave to have one request with a body under way, which `room` was made for.
+    pub(super) async fn slot(
+        &self,
+        room: Room,
+        stop: &CancellationToken,
+    ) -> Result<BodySlot, TransferError> {
+        unless_stopped(stop, self.resources.slot(room)).await
     }
 
     pub(super) async fn reader(

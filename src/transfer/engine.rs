@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::adopt::IfExists;
 use super::checksum::{Md5Wanted, crc64};
 use super::content::Content;
-use super::context::{Context, Outgoing, Resources, unless_stopped};
+use super::context::{Context, Outgoing, unless_stopped};
 use super::cores::cores;
 use super::error::TransferError;
 use super::learned::Learned;
@@ -22,6 +22,7 @@ use super::probe::probe;
 use super::progress::{Meter, ObjectMeter, Progress, TransferPhase};
 use super::reader::on_a_thread;
 use super::receipt::{ReceiptFacts, render};
+use super::resources::Resources;
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
 use crate::plan::{Compression, ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
@@ -115,7 +116,7 @@ pub async fn run(
             job.retry,
             job.backoff_limit,
             meter.clone(),
-            resources.destination().clone(),
+            resources.clone(),
         ),
         meter: meter.clone(),
         reads: Semaphore::new(cores().min(READS_AT_ONCE)),

@@ -1,10 +1,24 @@
-//! How many parts of one destination may be under way: as many as the process allows, fewer where the store asks for
-//! fewer. All deliveries to a destination share it; other destinations never feel it.
+//! How many parts of one destination may be under way: as many as the process and its own limits allow, fewer where
+//! the store asks for fewer or doesn't answer. All deliveries to a destination share it; other destinations never
+//! feel it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
+
+use super::bandwidth::{Bandwidth, Pacer};
+use super::gate::{Party, Standing};
+
+/// What a destination asks for itself. The default is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Parts under way at most.
+    pub parts: Option<NonZeroU32>,
+    /// Bytes a second at most.
+    pub bandwidth: Option<Bandwidth>,
+}
 
 /// Additive increase, multiplicative decrease. Pure.
 ///
@@ -33,13 +47,29 @@ impl Aimd {
         }
     }
 
-    /// The store asked for fewer requests, in answer to one that was sent after `sent` cuts.
+    /// Another bound. Where the store bore all that the old one allowed, it is taken to bear the new one.
+    fn bound(&mut self, ceiling: u32) {
+        let ceiling = ceiling.max(1);
+        let at_ceiling = self.limit == self.ceiling;
+        self.ceiling = ceiling;
+        self.limit = if at_ceiling {
+            ceiling
+        } else {
+            self.limit.min(ceiling)
+        };
+    }
+
+    /// The store asked for fewer requests, in answer to one that was sent after `sent` cuts, or didn't answer it.
     fn throttled(&mut self, sent: Cuts) {
         if sent == self.cuts {
-            self.limit = (self.limit / 2).max(1);
-            self.confirmed = 0;
-            self.cuts = Cuts(self.cuts.0 + 1);
+            self.cut_to(self.limit / 2);
         }
+    }
+
+    fn cut_to(&mut self, limit: u32) {
+        self.limit = limit.max(1);
+        self.confirmed = 0;
+        self.cuts = Cuts(self.cuts.0 + 1);
     }
 
     /// A part was confirmed.
@@ -54,19 +84,62 @@ impl Aimd {
     }
 }
 
+/// Parts, and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    parts: u32,
+    bytes: u64,
+}
+
+impl Load {
+    fn add(&mut self, bytes: u64) {
+        self.parts += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: u64) {
+        self.parts -= 1;
+        self.bytes -= bytes;
+    }
+}
+
 #[derive(Debug)]
 struct State {
     aimd: Aimd,
+    bandwidth: Option<Bandwidth>,
     /// Parts under way.
-    under_way: u32,
-    /// Parts that wait for leave, and hold their memory meanwhile.
-    waiting: u32,
+    under_way: Load,
+    /// Parts that hold memory, or are about to, and wait for leave.
+    ahead: Load,
+}
+
+impl State {
+    /// Whether `bytes` more than `load` are worth having under way: what the bandwidth sends in time.
+    fn in_time(&self, load: u64, bytes: u64) -> bool {
+        let worth = |bandwidth: Bandwidth| load + bytes <= bandwidth.under_way();
+        load == 0 || self.bandwidth.is_none_or(worth)
+    }
+
+    fn has_room(&self, bytes: u64) -> bool {
+        let load = self.under_way.bytes + self.ahead.bytes;
+        let ahead = self.ahead.parts;
+        // One is always ahead, so that nothing stands still between two parts.
+        self.under_way.parts + ahead <= self.aimd.limit && (ahead == 0 || self.in_time(load, bytes))
+    }
+
+    fn has_leave(&self, bytes: u64) -> bool {
+        self.under_way.parts < self.aimd.limit && self.in_time(self.under_way.bytes, bytes)
+    }
 }
 
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
     changed: Notify,
+    /// What the process allows one destination.
+    most: u32,
+    pacer: Pacer,
+    party: Party,
 }
 
 impl Inner {
@@ -98,58 +171,140 @@ impl Inner {
 #[derive(Clone, Debug)]
 pub(super) struct DestinationLimit(Arc<Inner>);
 
+/// Room for one part that isn't under way yet: it may take memory.
+#[derive(Debug)]
+pub(super) struct Room {
+    inner: Arc<Inner>,
+    bytes: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.inner.change(|state| state.ahead.remove(self.bytes));
+    }
+}
+
 /// Leave to have one part under way.
 #[derive(Debug)]
-pub(super) struct Leave(Arc<Inner>);
+pub(super) struct Leave {
+    inner: Arc<Inner>,
+    /// Until it is given up.
+    bytes: Option<u64>,
+}
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        self.0.change(|state| state.under_way -= 1);
+        if let Some(bytes) = self.bytes {
+            self.inner.change(|state| state.under_way.remove(bytes));
+        }
     }
 }
 
-/// Counts a part that waits, for as long as it does.
-struct Waiting<'a>(&'a Inner);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.change(|state| state.waiting -= 1);
+impl Leave {
+    /// Gives it up, unless the destination has no other part under way: then it says so. A destination that others
+    /// wait for has one part until that is confirmed.
+    pub(super) fn give_up(&mut self) -> Result<(), LastOne> {
+        let Some(bytes) = self.bytes else {
+            return Ok(());
+        };
+        self.inner.change(|state| {
+            if state.under_way.parts <= 1 {
+                return Err(LastOne);
+            }
+            state.under_way.remove(bytes);
+            state.aimd.cut_to(1);
+            Ok(())
+        })?;
+        self.bytes = None;
+        self.inner.party.is(Standing::Silent);
+        Ok(())
     }
 }
+
+/// It is the destination's only part under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastOne;
 
 impl DestinationLimit {
-    pub(super) fn new(ceiling: u32) -> Self {
+    /// Of a destination that may have `most` parts under way.
+    pub(super) fn new(most: u32) -> Self {
         let state = State {
-            aimd: Aimd::new(ceiling),
-            under_way: 0,
-            waiting: 0,
+            aimd: Aimd::new(most),
+            bandwidth: None,
+            under_way: Load::default(),
+            ahead: Load::default(),
         };
         Self(Arc::new(Inner {
             state: Mutex::new(state),
             changed: Notify::new(),
+            most,
+            pacer: Pacer::new(),
+            party: Party::new(),
         }))
     }
 
-    /// Waits until another part would find leave soon. To be called before a part takes memory: a destination that
-    /// is throttled must not fill the budget that all share with parts that wait.
-    pub(super) async fn room(&self) {
-        let has_room =
-            |state: &mut State| (state.under_way + state.waiting <= state.aimd.limit).then_some(());
-        self.0.until(has_room).await;
+    /// From now on, for parts under way too.
+    pub(super) fn limit(&self, limits: Limits) {
+        let most = self.0.most;
+        let parts = limits.parts.map_or(most, |parts| parts.get().min(most));
+        self.0.pacer.limit(limits.bandwidth);
+        let changed = self.0.change(|state| {
+            let before = (state.aimd.ceiling, state.bandwidth);
+            state.aimd.bound(parts);
+            state.bandwidth = limits.bandwidth;
+            before != (parts, limits.bandwidth)
+        });
+        if changed {
+            let bandwidth = limits.bandwidth.map(Bandwidth::bytes);
+            tracing::info!(parts, bandwidth, "the destination's limits are now");
+        }
     }
 
-    /// Waits for leave to have one more part under way.
-    pub(super) async fn leave(&self) -> Leave {
-        self.0.change(|state| state.waiting += 1);
-        let waiting = Waiting(&self.0);
+    /// Who it is to the gates.
+    pub(super) fn party(&self) -> &Party {
+        &self.0.party
+    }
+
+    /// Who paces its bytes.
+    pub(super) fn pacer(&self) -> &Pacer {
+        &self.0.pacer
+    }
+
+    /// Waits until another part of `bytes` bytes would find leave soon. To be called before a part takes memory: a
+    /// destination that is throttled must not fill the budget that all share with parts that wait.
+    pub(super) async fn room(&self, bytes: u64) -> Room {
+        self.0
+            .until(|state| state.has_room(bytes).then(|| state.ahead.add(bytes)))
+            .await;
+        Room {
+            inner: Arc::clone(&self.0),
+            bytes,
+        }
+    }
+
+    /// The same without waiting, for a part that holds memory already: others may wait for that very memory, and it
+    /// must not wait for their room.
+    pub(super) fn room_at_hand(&self, bytes: u64) -> Room {
+        self.0.change(|state| state.ahead.add(bytes));
+        Room {
+            inner: Arc::clone(&self.0),
+            bytes,
+        }
+    }
+
+    /// Waits for leave to have the part that `room` is for under way.
+    pub(super) async fn leave(&self, room: Room) -> Leave {
+        let bytes = room.bytes;
         self.0
             .until(|state| {
-                let free = state.under_way < state.aimd.limit;
-                free.then(|| state.under_way += 1)
+                let free = state.has_leave(bytes);
+                free.then(|| state.under_way.add(bytes))
             })
             .await;
-        drop(waiting);
-        Leave(Arc::clone(&self.0))
+        Leave {
+            inner: Arc::clone(&self.0),
+            bytes: Some(bytes),
+        }
     }
 
     /// To be remembered when a request is sent.
@@ -166,7 +321,21 @@ impl DestinationLimit {
         tracing::debug!(limit, "the store asks for fewer requests");
     }
 
+    /// A request that was sent after `sent` cuts had no answer. One that is down to a single part and still has none
+    /// stands back behind those that answer.
+    pub(super) fn unanswered(&self, sent: Cuts) {
+        let limit = self.0.change(|state| {
+            state.aimd.throttled(sent);
+            state.aimd.limit
+        });
+        if limit == 1 {
+            self.0.party.is(Standing::Silent);
+        }
+        tracing::debug!(limit, "the store does not answer");
+    }
+
     pub(super) fn confirmed(&self) {
+        self.0.party.is(Standing::Answers);
         self.0.change(|state| state.aimd.confirmed());
     }
 }
@@ -188,117 +357,17 @@ impl DestinationLimits {
         limit
     }
 
+    /// The limit of the destination `name`, where somebody uses it.
+    pub(super) fn used(&self, name: &str) -> Option<DestinationLimit> {
+        let limit = self.limits().get(name).and_then(Weak::upgrade);
+        limit.map(DestinationLimit)
+    }
+
     fn limits(&self) -> MutexGuard<'_, HashMap<String, Weak<Inner>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt as _;
-
-    use super::*;
-
-    #[test]
-    fn one_round_trip_halves_once_down_to_one() {
-        let mut aimd = Aimd::new(8);
-        let sent = aimd.cuts;
-        for _ in 0..8 {
-            aimd.throttled(sent);
-        }
-        assert_eq!(aimd.limit, 4);
-        for expected in [2, 1, 1, 1] {
-            aimd.throttled(aimd.cuts);
-            assert_eq!(aimd.limit, expected);
-        }
-    }
-
-    #[test]
-    fn confirmed_parts_raise_it_one_by_one_to_the_ceiling() {
-        let mut aimd = Aimd::new(4);
-        aimd.throttled(aimd.cuts);
-        aimd.throttled(aimd.cuts);
-        assert_eq!(aimd.limit, 1);
-        let mut limits = Vec::new();
-        for _ in 0..8 {
-            aimd.confirmed();
-            limits.push(aimd.limit);
-        }
-        // 1, then two more, then three more.
-        assert_eq!(limits, [2, 2, 3, 3, 3, 4, 4, 4]);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn it_stays_between_one_and_the_ceiling(ceiling in 0_u32..20, steps in proptest::collection::vec(0_u8..3, 0..200)) {
-            let mut aimd = Aimd::new(ceiling);
-            let mut old = aimd.cuts;
-            for step in steps {
-                let before = aimd.limit;
-                match step {
-                    0 => aimd.confirmed(),
-                    1 => { old = aimd.cuts; aimd.throttled(old); }
-                    _ => {
-                        let late = old != aimd.cuts;
-                        aimd.throttled(old);
-                        proptest::prop_assert!(!late || aimd.limit == before);
-                    }
-                }
-                proptest::prop_assert!((1..=ceiling.max(1)).contains(&aimd.limit));
-                proptest::prop_assert!(aimd.limit <= before + 1 && aimd.limit >= before / 2);
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn leave_is_given_up_to_the_limit_and_given_back() {
-        let limit = DestinationLimit::new(2);
-        let (first, second) = (limit.leave().await, limit.leave().await);
-        assert!(limit.leave().now_or_never().is_none());
-        limit.throttled(limit.cuts());
-        drop(first);
-        assert!(
-            limit.leave().now_or_never().is_none(),
-            "one is allowed, and under way"
-        );
-        let third = tokio::spawn({
-            let limit = limit.clone();
-            async move { limit.leave().await }
-        });
-        drop(second);
-        drop(third.await.unwrap());
-        assert!(limit.leave().now_or_never().is_some());
-    }
-
-    #[tokio::test]
-    async fn there_is_no_room_for_a_part_that_would_wait_behind_another() {
-        let limit = DestinationLimit::new(1);
-        let leave = limit.leave().await;
-        assert!(limit.room().now_or_never().is_some());
-        let mut waits = Box::pin(limit.leave());
-        assert!(futures::poll!(waits.as_mut()).is_pending());
-        assert!(limit.room().now_or_never().is_none());
-        drop(waits);
-        assert!(
-            limit.room().now_or_never().is_some(),
-            "who stops waiting is not counted"
-        );
-        drop(leave);
-    }
-
-    #[tokio::test]
-    async fn destinations_have_limits_of_their_own() {
-        let limits = DestinationLimits::default();
-        let (acme, other) = (limits.of("acme", 8), limits.of("other", 8));
-        acme.throttled(acme.cuts());
-        let again = limits.of("acme", 8);
-        assert_eq!(again.cuts(), Cuts(1));
-        assert_eq!(other.cuts(), Cuts(0));
-        drop((acme, again));
-        assert_eq!(
-            limits.of("acme", 8).cuts(),
-            Cuts(0),
-            "nobody used it any more"
-        );
-    }
-}
+#[path = "limits_tests.rs"]
+mod tests;

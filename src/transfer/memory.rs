@@ -4,19 +4,26 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What the budget is counted in. Coarse, so that a budget of many gigabytes still fits the
-/// semaphore's 32-bit requests; a tiny file costs one unit.
+use super::gate::{Gate, Grant, Party};
+
+/// What the budget is counted in: a tiny file costs one unit.
 const UNIT: usize = 1024;
+
+/// Of the budget, what is kept for a destination that holds nothing: a part of 8 MiB in the default 64 MiB, so that
+/// it begins while another's parts hang.
+const KEPT: usize = 8;
 
 /// Smaller buffers aren't kept for the next one: the allocator serves them as fast.
 const WORTH_KEEPING: usize = 1 << 20;
 
-/// A hard bound in bytes for all buffers taken from it, idle ones included. Waiters are served in
-/// the order in which they asked, so a large request isn't starved by small ones. Clones share it.
+/// A hard bound in bytes for all buffers taken from it, idle ones included. Destinations are served in turn, and the
+/// requests of one in the order in which it asked, so a large one isn't starved by small ones. Clones share it.
 #[derive(Clone, Debug)]
-pub struct MemoryPool(Arc<Shared>);
+pub struct MemoryPool {
+    shared: Arc<Shared>,
+    party: Party,
+}
 
 /// A buffer that the pool can never hold, whatever is returned to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +38,7 @@ pub struct OverBudget {
 #[derive(Debug)]
 struct Shared {
     budget: usize,
-    permits: Arc<Semaphore>,
+    gate: Gate,
     idle: Mutex<Idle>,
     /// The share of a larger pool that this one consists of.
     _share: Option<Charge>,
@@ -49,36 +56,55 @@ struct Idle {
 struct Charge {
     pool: Arc<Shared>,
     bytes: usize,
-    _permit: OwnedSemaphorePermit,
+    _grant: Grant,
 }
 
 impl MemoryPool {
     /// A pool of at most `bytes` bytes, rounded down to whole KiB (one at least).
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self::with_share(bytes, None)
+        let units = (bytes / UNIT).max(1);
+        Self::made(units, Gate::new(units, units / KEPT), None, Party::new())
     }
 
-    fn with_share(bytes: usize, share: Option<Charge>) -> Self {
-        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self(Arc::new(Shared {
+    fn made(units: usize, gate: Gate, share: Option<Charge>, party: Party) -> Self {
+        let shared = Arc::new(Shared {
             budget: units * UNIT,
-            permits: Arc::new(Semaphore::new(units)),
+            gate,
             idle: Mutex::new(Idle::default()),
             _share: share,
-        }))
+        });
+        Self { shared, party }
+    }
+
+    /// The same pool, as that party asks for its memory.
+    pub(super) fn of(&self, party: &Party) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            party: party.clone(),
+        }
+    }
+
+    /// Whether another party waits for memory.
+    pub(super) fn others_wait(&self) -> bool {
+        self.shared.gate.others_wait(&self.party)
+    }
+
+    /// Looks who may be served, after a party's standing changed.
+    pub(super) fn look_again(&self) {
+        self.shared.gate.look_again();
     }
 
     /// The budget in bytes.
     #[must_use]
     pub fn budget(&self) -> usize {
-        self.0.budget
+        self.shared.budget
     }
 
     /// Bytes that buffers hold now, idle ones included: never over the budget.
     #[must_use]
     pub fn allocated(&self) -> usize {
-        self.0.idle().allocated
+        self.shared.idle().allocated
     }
 
     /// Waits until there is room for `len` bytes and returns them. Their content is undefined: it
@@ -88,7 +114,7 @@ impl MemoryPool {
     /// When `len` is over the budget, so that waiting would never end.
     pub async fn acquire(&self, len: usize) -> Result<PooledBuffer, OverBudget> {
         let charge = self.charge(len).await?;
-        let memory = self.0.allocate(len);
+        let memory = self.shared.allocate(len);
         Ok(PooledBuffer { memory, charge })
     }
 
@@ -98,28 +124,30 @@ impl MemoryPool {
     /// When `bytes` is over the budget.
     pub async fn carve(&self, bytes: usize) -> Result<Self, OverBudget> {
         let mut share = self.charge(bytes).await?;
-        let mut idle = self.0.idle();
-        idle.make_room(bytes, self.0.budget);
+        let mut idle = self.shared.idle();
+        idle.make_room(bytes, self.shared.budget);
         share.bytes = bytes;
         drop(idle);
-        Ok(Self::with_share(bytes, Some(share)))
+        // One object's alone: nothing of it is kept for others, nor withheld from a destination that is silent.
+        let units = (bytes / UNIT).max(1);
+        let gate = Gate::new(units, 0);
+        Ok(Self::made(units, gate, Some(share), Party::new()))
     }
 
     async fn charge(&self, len: usize) -> Result<Charge, OverBudget> {
         let over = OverBudget {
             wanted: len,
-            budget: self.0.budget,
+            budget: self.shared.budget,
         };
-        if len > self.0.budget {
+        if len > self.shared.budget {
             return Err(over);
         }
-        let units = u32::try_from(len.div_ceil(UNIT)).map_err(|_| over)?;
-        let permits = Arc::clone(&self.0.permits);
-        let permit = permits.acquire_many_owned(units).await.map_err(|_| over)?;
+        let gate = &self.shared.gate;
+        let grant = gate.acquire(&self.party, len.div_ceil(UNIT)).await;
         Ok(Charge {
-            pool: Arc::clone(&self.0),
+            pool: Arc::clone(&self.shared),
             bytes: 0,
-            _permit: permit,
+            _grant: grant,
         })
     }
 }
@@ -130,7 +158,7 @@ impl Shared {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The caller holds a permit for `len` bytes, so lent bytes stay within the budget, and giving
+    /// The caller holds a grant for `len` bytes, so lent bytes stay within the budget, and giving
     /// up idle ones is always enough.
     fn allocate(&self, len: usize) -> Box<[u8]> {
         let mut idle = self.idle();

@@ -11,12 +11,13 @@
 //! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
-//! | `limits`, `cores` | how many parts a destination bears, and cores there are |
+//! | `resources`, `gate`, `limits`, `bandwidth`, `lane`, `cores` | what all deliveries share, in turn by destination; what a destination bears and may have |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
 mod abort;
 mod adopt;
+mod bandwidth;
 mod body;
 mod checksum;
 mod complete;
@@ -26,6 +27,8 @@ mod cores;
 mod encode;
 mod engine;
 mod error;
+mod gate;
+mod lane;
 mod learned;
 mod ledger;
 mod limits;
@@ -40,6 +43,7 @@ mod progress;
 mod put;
 mod reader;
 mod receipt;
+mod resources;
 mod retry;
 mod share;
 mod source;
@@ -53,17 +57,19 @@ mod tests;
 
 pub use abort::{LeftOpen, abort_open, abort_uploads};
 pub use adopt::IfExists;
+pub use bandwidth::{Bandwidth, BandwidthInvalid};
 pub use checksum::Md5Wanted;
-pub use context::Resources;
 pub use encode::{compress, encoder_version};
 pub use engine::{Delivered, DeliveredObject, Job, run};
 pub use error::TransferError;
 pub use ledger::{Ledger, LedgerError, ObjectState, Slot};
+pub use limits::Limits;
 pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
 pub use orphans::find_orphans;
 pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::{Done, ReceiptFacts, render as render_receipt};
+pub use resources::Resources;
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};
 pub use tally::{RetryReason, Tally};

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
-use super::context::{BodySlot, Context, Outgoing};
+use super::context::{Context, Outgoing};
 use super::error::TransferError;
+use super::lane::BodySlot;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
 use super::pieces::{Pieces, share};
@@ -17,7 +18,7 @@ use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ObjectDigest, PartNumber};
-use crate::store::{Refusal, StoreError, UploadId};
+use crate::store::{PartBody, Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
 enum Broken {
@@ -139,7 +140,7 @@ impl Task<'_> {
         let halt = sending.halt.clone();
         loop {
             sending.reap(held)?;
-            self.context.room(&halt).await?;
+            let room = self.context.room(pieces.largest(), &halt).await?;
             let Some((number, piece)) = pieces.next(&halt).await? else {
                 break;
             };
@@ -149,7 +150,7 @@ impl Task<'_> {
                 continue;
             }
             held.remove(&number.get());
-            let slot = self.context.slot(&halt).await?;
+            let slot = self.context.slot(room, &halt).await?;
             let sender = Sender {
                 context: Arc::clone(self.context),
                 outgoing: Arc::clone(self.outgoing),
@@ -219,7 +220,6 @@ impl Sender {
         let Self {
             context,
             outgoing,
-            reader,
             upload,
             halt,
             ..
@@ -227,16 +227,18 @@ impl Sender {
         let (key, checksum) = (&outgoing.key, piece.checksum().clone());
         let mut slot = Some(slot);
         loop {
-            let body = piece.body(context, reader, halt).await?;
-            let leave = match slot.take() {
-                Some(leave) => leave,
-                None => context.slot(halt).await?,
-            };
+            let (body, mut leave) = self.ready(&mut piece, slot.take()).await?;
             let seen = context.attempts.begin();
-            let sent = context
-                .bucket()
-                .upload_part(key, upload, number, body, checksum.clone())
-                .await;
+            let bucket = context.bucket_for(&leave);
+            let sent = bucket.upload_part(key, upload, number, body, checksum.clone());
+            let sent = tokio::select! {
+                biased;
+                sent = sent => sent,
+                () = leave.given_up(&context.resources) => {
+                    tracing::debug!(%key, part = number.get(), "stands still while others wait: it is sent again later");
+                    continue;
+                }
+            };
             if sent.as_ref().is_err_and(is_refused) {
                 // Before its place is free: who is refused once needs no second answer.
                 context.stop.cancel();
@@ -259,17 +261,38 @@ impl Sender {
             if let Some(fault) = piece.take_fault() {
                 return Err(Broken::Source(fault));
             }
-            if error.is("NoSuchUpload") {
-                return Err(Broken::UploadGone(error.to_string()));
-            }
-            if !is_retryable(&error) && error.refusal() == Some(Refusal::ChecksumUnsupported) {
-                return Err(Broken::ChecksumRefused(error));
-            }
-            if !is_retryable(&error) {
-                return Err(TransferError::access_lost(key, error).into());
-            }
+            let error = self.retryable(error)?;
             context.again(seen, key, &error, halt).await?;
         }
+    }
+
+    /// The part's body, and leave to send it. A try after the first waits for room before it takes memory.
+    async fn ready(
+        &self,
+        piece: &mut Piece,
+        slot: Option<BodySlot>,
+    ) -> Result<(PartBody, BodySlot), Broken> {
+        let (context, halt) = (&self.context, &self.halt);
+        if let Some(slot) = slot {
+            return Ok((piece.body(context, &self.reader, halt).await?, slot));
+        }
+        let room = context.room_again(piece, halt).await?;
+        let body = piece.body(context, &self.reader, halt).await?;
+        Ok((body, context.slot(room, halt).await?))
+    }
+
+    /// The error, where another try may succeed.
+    fn retryable(&self, error: StoreError) -> Result<StoreError, Broken> {
+        if error.is("NoSuchUpload") {
+            return Err(Broken::UploadGone(error.to_string()));
+        }
+        if is_retryable(&error) {
+            return Ok(error);
+        }
+        if error.refusal() == Some(Refusal::ChecksumUnsupported) {
+            return Err(Broken::ChecksumRefused(error));
+        }
+        Err(TransferError::access_lost(&self.outgoing.key, error).into())
     }
 }
 

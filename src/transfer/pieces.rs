@@ -92,6 +92,11 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// Bytes in the largest part: where the object is compressed, at most.
+    pub(super) fn largest(&self) -> u64 {
+        self.layout.largest()
+    }
+
     /// How many parts were read.
     pub(super) fn count(&self) -> u64 {
         self.next - 1

@@ -4,6 +4,7 @@ use super::adopt::{Seen, landed};
 use super::body::{Piece, ReadFault};
 use super::error::TransferError;
 use super::learned::Ground;
+use super::limits::Room;
 use super::object::{Earlier, Landed, Task};
 use super::pieces::{Pieces, share};
 use super::reader::Reader;
@@ -16,6 +17,8 @@ enum Sent {
     Landed(Landed),
     Refused(StoreError),
     Source(SourceFault),
+    /// It stood still while others waited.
+    GivenUp,
 }
 
 impl Task<'_> {
@@ -55,7 +58,6 @@ impl Task<'_> {
             .reader(self.outgoing, dialect, self.stop())
             .await??;
         let share = share(self.context, self.outgoing, self.stop()).await?;
-        self.context.room(self.stop()).await?;
         let mut pieces = Pieces::new(
             self.context,
             self.outgoing,
@@ -63,6 +65,7 @@ impl Task<'_> {
             share.as_ref(),
             dialect,
         );
+        let mut room = Some(self.context.room(pieces.largest(), self.stop()).await?);
         // It fits one part, so it is the first alone.
         let Some((_, mut piece)) = pieces.next(self.stop()).await? else {
             return Err(SourceFault::Transient("the object has no part".to_owned()).into());
@@ -81,10 +84,14 @@ impl Task<'_> {
             }
             tries += 1;
             let seen = self.context.attempts.begin();
-            let error = match self.send(&reader, &mut piece, &digest).await? {
+            let error = match self.send(&reader, &mut piece, room.take(), &digest).await? {
                 Sent::Landed(landed) => return Ok(landed),
                 Sent::Source(fault) => return Err(ReadFault::Source(fault)),
                 Sent::Refused(error) => error,
+                Sent::GivenUp => {
+                    earlier = Earlier::MayHaveBeenApplied;
+                    continue;
+                }
             };
             let key = &self.outgoing.key;
             if error.is("PreconditionFailed") {
@@ -117,16 +124,24 @@ impl Task<'_> {
         &self,
         reader: &Reader,
         piece: &mut Piece,
+        room: Option<Room>,
         digest: &ObjectDigest,
     ) -> Result<Sent, ReadFault> {
         let (context, outgoing) = (self.context, self.outgoing);
+        let room = match room {
+            Some(room) => room,
+            None => context.room_again(piece, self.stop()).await?,
+        };
         let body = piece.body(context, reader, self.stop()).await?;
-        let leave = context.slot(self.stop()).await?;
+        let mut leave = context.slot(room, self.stop()).await?;
         let metadata = context.metadata(outgoing.content_type);
-        let bucket = context.bucket();
-        let sent = bucket
-            .put_object(&outgoing.key, &metadata, body, piece.checksum())
-            .await;
+        let bucket = context.bucket_for(&leave);
+        let sent = bucket.put_object(&outgoing.key, &metadata, body, piece.checksum());
+        let sent = tokio::select! {
+            biased;
+            sent = sent => sent,
+            () = leave.given_up(&context.resources) => return Ok(Sent::GivenUp),
+        };
         drop(leave);
         Ok(match (sent, piece.take_fault()) {
             (Ok(done), _) => {

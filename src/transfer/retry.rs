@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::error::TransferError;
-use super::limits::{Cuts, DestinationLimit};
+use super::limits::Cuts;
 use super::progress::Meter;
+use super::resources::Resources;
 use super::tally::RetryReason;
 use crate::store::{ErrorClass, StoreError};
 
@@ -82,22 +83,17 @@ pub(super) struct Attempts {
     limit: u32,
     failures: AtomicU32,
     meter: Meter,
-    destination: DestinationLimit,
+    resources: Resources,
 }
 
 impl Attempts {
-    pub(super) fn new(
-        policy: RetryPolicy,
-        limit: u32,
-        meter: Meter,
-        destination: DestinationLimit,
-    ) -> Self {
+    pub(super) fn new(policy: RetryPolicy, limit: u32, meter: Meter, resources: Resources) -> Self {
         Self {
             policy,
             limit,
             failures: AtomicU32::new(0),
             meter,
-            destination,
+            resources,
         }
     }
 
@@ -109,19 +105,24 @@ impl Attempts {
     pub(super) fn begin(&self) -> Seen {
         Seen {
             failures: self.failures.load(Ordering::SeqCst),
-            cuts: self.destination.cuts(),
+            cuts: self.resources.destination().cuts(),
         }
     }
 
     /// A part, or a whole object, is newly confirmed.
     pub(super) fn confirmed(&self) {
-        self.destination.confirmed();
+        self.resources.confirmed();
         if self.failures.swap(0, Ordering::SeqCst) != 0 {
             self.meter.update(|progress| {
                 progress.attempts = 0;
                 progress.last_error = None;
             });
         }
+    }
+
+    /// The store gave no answer; that it failed is counted by [`Attempts::failed`].
+    pub(super) fn unanswered(&self, seen: Seen) {
+        self.resources.destination().unanswered(seen.cuts);
     }
 
     /// Counts a failure and waits before the next try; `stop` cuts the wait short.
@@ -132,7 +133,7 @@ impl Attempts {
         stop: &CancellationToken,
     ) -> Result<(), TransferError> {
         if failure.class == ErrorClass::Throttled {
-            self.destination.throttled(seen.cuts);
+            self.resources.destination().throttled(seen.cuts);
         }
         let next = seen.failures + 1;
         let counted =
@@ -177,9 +178,9 @@ mod tests {
 
     fn attempts(policy: RetryPolicy, limit: u32) -> (Attempts, watch::Receiver<Progress>) {
         let (sender, progress) = watch::channel(Progress::default());
-        let destination = DestinationLimit::new(8);
+        let resources = Resources::new(1 << 20, 8);
         (
-            Attempts::new(policy, limit, Meter::new(sender), destination),
+            Attempts::new(policy, limit, Meter::new(sender), resources),
             progress,
         )
     }

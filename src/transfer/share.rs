@@ -5,21 +5,19 @@
 //! What is held while a store doesn't answer is missed by others. So all objects that are compressed have a part
 //! of the budget alone, those of one part apart from the larger ones, which may take hours.
 
-use std::sync::Arc;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Outgoing, unless_stopped};
 use super::encode::{memory, threads};
 use super::error::TransferError;
+use super::gate::{Gate, Grant, Party};
 use super::memory::{MemoryPool, PooledBuffer};
 use crate::plan::PartLayout;
 
 /// Parts that one object holds at once: one comes out while the other is on its way.
 const PARTS: usize = 2;
 
-/// Bytes in a unit of the semaphores, as in the pool.
+/// Bytes in a unit of the gates, as in the pool.
 const UNIT: usize = 1024;
 
 /// Turns to hold memory while an object is compressed. Clones share them.
@@ -35,27 +33,23 @@ pub(super) struct Turns {
 
 #[derive(Clone, Debug)]
 struct Turn {
-    permits: Arc<Semaphore>,
+    gate: Gate,
     units: usize,
 }
 
 impl Turn {
     fn new(bytes: usize) -> Self {
-        let units = (bytes / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let units = (bytes / UNIT).max(1);
         Self {
-            permits: Arc::new(Semaphore::new(units)),
+            gate: Gate::new(units, 0),
             units,
         }
     }
 
     /// Waits for `bytes`, or for all that there are.
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    async fn take(&self, party: &Party, bytes: usize) -> Grant {
         let units = bytes.div_ceil(UNIT).min(self.units);
-        let units = u32::try_from(units).ok()?;
-        Arc::clone(&self.permits)
-            .acquire_many_owned(units)
-            .await
-            .ok()
+        self.gate.acquire(party, units).await
     }
 }
 
@@ -75,7 +69,7 @@ pub(super) struct Share {
     part: usize,
     /// What the encoder takes, which the pool can't see.
     _encoder: MemoryPool,
-    _turn: OwnedSemaphorePermit,
+    _turn: Grant,
 }
 
 impl Share {
@@ -113,14 +107,14 @@ impl Share {
         } else {
             &turns.large
         };
-        let turn = unless_stopped(stop, turn.take(bytes)).await?;
+        let turn = unless_stopped(stop, turn.take(resources.destination().party(), bytes)).await?;
         let whole = unless_stopped(stop, resources.memory().carve(bytes)).await??;
         let encoder = whole.carve(encoder).await?;
         Ok(Self {
             parts: whole,
             part,
             _encoder: encoder,
-            _turn: turn.ok_or(TransferError::Stopped)?,
+            _turn: turn,
         })
     }
 

@@ -122,10 +122,10 @@ async fn a_throttling_store_gets_fewer_parts_and_other_destinations_keep_their_p
         &[records(12 * PART, 80), records(12 * PART, 81)],
         ReadBack::WriteOnly,
     );
-    case.resources = resources.for_destination("throttling");
+    case.resources = resources.for_destination("throttling", Limits::default());
     // The same destination's, held so that what was learned can be seen after.
-    let shared = resources.for_destination("throttling");
-    let next_door = resources.for_destination("other");
+    let shared = resources.for_destination("throttling", Limits::default());
+    let next_door = resources.for_destination("other", Limits::default());
     let (ended, _) = case
         .run(bucket_at(&throttling.endpoint, SECRET), &ledger())
         .await;
@@ -140,6 +140,6 @@ async fn a_throttling_store_gets_fewer_parts_and_other_destinations_keep_their_p
     case.resources = next_door.clone();
     case.delivered(&other, &ledger()).await;
     case.verify(&other).await;
-    let fresh = resources.for_destination("third");
+    let fresh = resources.for_destination("third", Limits::default());
     assert_eq!(next_door.destination().cuts(), fresh.destination().cuts());
 }

@@ -230,6 +230,7 @@ fn spec_of(snapshot: &IdentitySnapshot) -> OutboundDestinationSpec {
         encryption: None,
         storage_class: None,
         object_tags: Vec::new(),
+        limits: None,
         verification: None,
         suspend: None,
     }

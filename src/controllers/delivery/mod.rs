@@ -100,6 +100,8 @@ pub(crate) async fn reconcile(
         Standing::Ended(outcome) => conclude(&context, delivery, &gate, outcome).await,
         Standing::Stopping => Ok(Action::await_change()),
         Standing::Running(report) if gate.still_fits(&report) => {
+            let (destination, limits) = (gate.destination_uid(), gate.resolved().limits);
+            context.resources.limit(destination, limits);
             let action = write(&context, delivery, Some(&report), &Verdict::Working).await?;
             Ok(before_deadline(delivery, &report, action))
         }
@@ -209,9 +211,11 @@ async fn begin(
     };
     write(context, delivery, Some(&report), &Verdict::Working).await?;
     let object = ObjectRef::from_obj(&DeserializeGuard(Ok(delivery.clone())));
+    let (destination, limits) = (gate.destination_uid(), gate.resolved().limits);
     let work = run::Work {
         context: context.clone(),
         delivery: delivery.clone(),
+        resources: context.resources.for_destination(destination, limits),
         gate,
         retry: is_retry(delivery),
     };

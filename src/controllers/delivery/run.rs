@@ -30,7 +30,8 @@ use crate::controllers::request_of;
 use crate::controllers::supervisor::Handle;
 use crate::store::{Bucket, Capabilities};
 use crate::transfer::{
-    self, Job, Md5Wanted, Progress, ReceiptFacts, RetryPolicy, TransferError, TransferPhase,
+    self, Job, Md5Wanted, Progress, ReceiptFacts, Resources, RetryPolicy, TransferError,
+    TransferPhase,
 };
 
 /// The pause after something on our side failed: the apiserver, a thread, a volume that comes back.
@@ -44,6 +45,8 @@ pub(super) struct Work {
     pub(super) context: Arc<Context>,
     pub(super) delivery: OutboundDelivery,
     pub(super) gate: Gate,
+    /// The destination's share of what the process has: a limit that is changed later reaches it, too.
+    pub(super) resources: Resources,
     /// Whether the delivery had failed and was asked for again.
     pub(super) retry: bool,
 }
@@ -189,9 +192,7 @@ async fn transfer_all(work: &Work, handle: &Handle<Report>, prepared: Prepared) 
         bucket.clone(),
         known.ledger.clone(),
         source,
-        work.context
-            .resources
-            .for_destination(work.gate.destination_uid()),
+        work.resources.clone(),
         progress,
         handle.stop.clone(),
     ));

@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod judge;
+mod limits;
 mod memory;
 mod once;
 mod permissions;

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::settings;
+use super::{limits, settings};
 use crate::api::{
     AclPolicy, AddressingStyle, DestinationReason, Effective, OutboundDestination,
     OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
@@ -13,6 +13,7 @@ use crate::store::{
     AccountId, Acl, Addressing, BucketName, Endpoint, Partition, PlainHttp, ReadBack, Region,
     RegionSource, RoleArn, Target,
 };
+use crate::transfer::Limits;
 
 /// A destination as it will be addressed.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct Resolved {
     acl: AclSource,
     pub(crate) split_size: SplitSize,
     pub(crate) read_back: ReadBack,
+    /// Of all deliveries to it together: live, and no part of its identity.
+    pub(crate) limits: Limits,
 }
 
 /// Where the ACL comes from.
@@ -106,6 +109,7 @@ pub(crate) fn resolve(
             Some(ReadBackField::Granted) => ReadBack::Granted,
             Some(ReadBackField::WriteOnly) | None => ReadBack::WriteOnly,
         },
+        limits: limits::of(spec)?,
     })
 }
 
@@ -357,7 +361,7 @@ mod tests {
             assert_ne!(resolved(&other).identity_hash(), base, "{other}");
         }
         let same = format!(
-            "{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, storageClass: STANDARD_IA, {CROSS}}}"
+            "{{bucket: acme, region: eu-west-1, splitSize: 5M, suspend: true, storageClass: STANDARD_IA, limits: {{bandwidth: 1M}}, {CROSS}}}"
         );
         assert_eq!(resolved(&same).identity_hash(), base);
         // The mode's own ACL goes with the mode, and may be named.

@@ -436,3 +436,44 @@ fn bad_input_is_told_before_anything_is_contacted() {
         assert_eq!(ran.stdout, "", "{line}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_has_no_more_parts_under_way_than_its_limits_say() {
+    let wire = Proxy::before(S3Server::shared().url()).await;
+    let limits = ", limits: {maxConcurrentParts: 2}";
+    let desk = Desk::new(&wire.url(), &WRITE_ACTIONS, limits).await;
+    let file = desk.laptop.folder.path().join("operator.yaml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let config = config.replace("maxConcurrentParts: 2", "maxConcurrentParts: 8");
+    desk.laptop.write("operator.yaml", config);
+    desk.laptop.export("1.csv", table(5 * BYTES));
+    desk.delivery("d", "");
+    let held = std::sync::Arc::new(std::sync::Mutex::new(std::collections::BTreeSet::new()));
+    let asked = held.clone();
+    wire.hold(move |request| {
+        let part = request.part.filter(|_| request.subject.ends_with("1.csv"));
+        part.is_some_and(|part| {
+            asked.lock().unwrap().insert(part);
+            true
+        })
+    });
+    let mut run = desk.start("");
+    until("two parts are under way", || {
+        held.lock().unwrap().len() == 2
+    })
+    .await;
+    wire.hold(|_| false);
+    assert_eq!(ends(&mut run).await, 0, "{}", desk.log());
+    let records = wire.records();
+    let parts: Vec<_> = records
+        .iter()
+        .filter(|record| record.subject.ends_with("1.csv") && record.query.contains("partNumber"))
+        .collect();
+    assert_eq!(parts.len(), 16);
+    for part in &parts {
+        let at_once = parts
+            .iter()
+            .filter(|other| other.begun <= part.begun && other.answered > Some(part.begun));
+        assert!(at_once.count() <= 2);
+    }
+}

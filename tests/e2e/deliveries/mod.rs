@@ -13,6 +13,7 @@ mod hung;
 mod keys;
 mod leader;
 mod lifecycle;
+mod limits;
 mod markers;
 mod memory;
 mod notices;

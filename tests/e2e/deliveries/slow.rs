@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::KIND;
 use crate::support::operator::OperatorConfig;
-use crate::support::proxy::{Asked, Proxy};
+use crate::support::proxy::{Asked, Proxy, Record};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::world::{PREFIX, WRITE_ACTIONS};
 use crate::support::{S3Server, World};
@@ -61,6 +61,11 @@ impl Wire {
     /// Lets everything pass.
     pub(super) fn open(&self) {
         self.hold(|_| false);
+    }
+
+    /// All requests so far that weren't held, in the order in which they passed.
+    pub(super) fn records(&self) -> Vec<Record> {
+        self.proxy.records()
     }
 
     /// The operator's configuration with the wire for both modes.

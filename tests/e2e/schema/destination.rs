@@ -350,6 +350,58 @@ fn a_split_size_is_whole_bytes_up_to_one_terabyte() {
 }
 
 #[test]
+fn limits_name_something_within_bounds() {
+    const FORM: &str =
+        "a bandwidth is a whole number of bytes a second, or a quantity such as 500k, 20M or 64Mi";
+    const BOUNDS: &str =
+        "a bandwidth is 128k to 1T bytes a second; to send nothing at all, set suspend";
+    const PARTS: &str = "spec.limits.maxConcurrentParts";
+    refuses(
+        KIND,
+        ACCESS_KEY,
+        &[
+            (
+                "limits: {}",
+                "limits names maxConcurrentParts, bandwidth or both; without a limit leave the block out",
+            ),
+            ("limits: {maxConcurrentParts: 0}", PARTS),
+            ("limits: {maxConcurrentParts: -1}", PARTS),
+            ("limits: {maxConcurrentParts: 1001}", PARTS),
+            ("limits: {maxConcurrentParts: \"8\"}", PARTS),
+            ("limits: {maxConcurrentParts: 1.5}", PARTS),
+            ("limits: {bandwidth: 0}", BOUNDS),
+            ("limits: {bandwidth: -1}", BOUNDS),
+            ("limits: {bandwidth: 127999}", BOUNDS),
+            ("limits: {bandwidth: \"127999\"}", BOUNDS),
+            ("limits: {bandwidth: 124Ki}", BOUNDS),
+            ("limits: {bandwidth: 1Ti}", BOUNDS),
+            ("limits: {bandwidth: 1000000000001}", BOUNDS),
+            ("limits: {bandwidth: 99E}", BOUNDS),
+            ("limits: {bandwidth: 200000.5}", "spec.limits.bandwidth"),
+            ("limits: {bandwidth: \"200000.5\"}", FORM),
+            ("limits: {bandwidth: 200000000m}", FORM),
+            ("limits: {bandwidth: 200k/s}", FORM),
+            ("limits: {bandwidth: 1MB}", FORM),
+            ("limits: {bandwidth: \"\"}", FORM),
+            ("limits: {bandwidth: true}", "spec.limits.bandwidth"),
+        ],
+    );
+    accepts(
+        KIND,
+        ACCESS_KEY,
+        &[
+            "limits: {maxConcurrentParts: 1}",
+            "limits: {maxConcurrentParts: 1000, bandwidth: 200M}",
+            "limits: {bandwidth: 128k}",
+            "limits: {bandwidth: 128000}",
+            "limits: {bandwidth: 0.5G}",
+            "limits: {bandwidth: 1T}",
+            "limits: {bandwidth: 125Ki}",
+        ],
+    );
+}
+
+#[test]
 fn an_endpoint_is_scheme_host_and_port() {
     const FORM: &str = "an endpoint is scheme, host and port, for example https://s3.example.com:9000, without a path";
     refuses(

@@ -29,7 +29,7 @@ fn good() -> Vec<Value> {
         "accessKey": {"secretRef": {"name": "acme"}}, "acl": "None", "readBack": "Granted", "splitSize": "5G",
         "encryption": {"type": "SSE-KMS", "kmsKeyId": "arn:aws:kms:eu-west-1:111122223333:key/a-b", "bucketKey": true},
         "storageClass": "STANDARD", "objectTags": [{"key": "a", "value": "b"}, {"key": "c", "value": ""}],
-        "caBundleRef": {"name": "ca"}, "verification": {"interval": "1h"}, "suspend": false,
+        "caBundleRef": {"name": "ca"}, "limits": {"maxConcurrentParts": 8, "bandwidth": "200M"}, "verification": {"interval": "1h"}, "suspend": false,
     });
     let cross = json!({"bucket": "acme", "bucketOwner": "111122223333", "permissionMode": "CrossAccount", "splitSize": 5_000_000});
     let role = json!({
