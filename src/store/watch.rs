@@ -242,7 +242,10 @@ mod tests {
         fn turn(&self, wanted: usize) -> (usize, Option<Instant>) {
             let mut asked = self.0.lock().unwrap();
             asked.push(wanted);
-            let later = (asked.len() % 2 == 0).then(|| Instant::now() + Duration::from_millis(1));
+            let later = asked
+                .len()
+                .is_multiple_of(2)
+                .then(|| Instant::now() + Duration::from_millis(1));
             (wanted.min(1000), later)
         }
     }
