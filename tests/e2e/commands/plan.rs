@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::Laptop;
 
-const DESTINATION: &str = "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDestination\n\
+pub(super) const DESTINATION: &str = "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDestination\n\
     metadata: {name: acme, namespace: marketing}\n\
     spec: {bucket: acme-inbound, prefix: audience/, endpoint: \"https://s3.acme.example\", permissionMode: AccessKey, \
     accessKey: {secretRef: {name: s}}}\n---\n";
 
-fn delivery(name: &str, spec: &str) -> String {
+pub(super) fn delivery(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDelivery\n\
          metadata: {{name: {name}, namespace: marketing}}\nspec: {{destinationRef: {{name: acme}}, {spec}}}\n---\n"
@@ -149,6 +149,25 @@ fn what_would_be_refused_has_the_reason_that_the_operator_gives() {
     let table = laptop.run("plan -f plan.yaml --volume-root exports missing");
     assert_eq!(table.code, 1);
     assert!(table.stdout.contains("SourceNotFound"), "{}", table.stdout);
+}
+
+#[test]
+fn our_buckets_need_the_configuration_and_no_volume() {
+    let laptop = Laptop::new();
+    let spec = "source: {s3: {bucket: our-exports, prefix: marketing/}}";
+    laptop.write(
+        "plan.yaml",
+        format!("{DESTINATION}{}", delivery("ours", spec)),
+    );
+    for command in ["plan", "deliver"] {
+        let ran = laptop.run(&format!("{command} -f plan.yaml"));
+        assert_eq!(ran.code, 2, "{command}: {}{}", ran.stdout, ran.stderr);
+        let told = &ran.stderr;
+        assert!(
+            told.contains("marketing/ours: source.s3 needs --config") && !told.contains("volume"),
+            "{command}: {told}"
+        );
+    }
 }
 
 #[test]
