@@ -21,7 +21,7 @@ use super::share::Turns;
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
-use crate::plan::{Compression, ObjectKey, PartLayout, RecordFormat};
+use crate::plan::{Compression, ObjectKey, PartLayout, Plan, RecordFormat};
 use crate::store::{Bucket, Dialect, ErrorClass, ObjectMetadata, ReadBack, StoreError};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
@@ -78,16 +78,25 @@ impl Resources {
         &self.memory
     }
 
-    /// Bytes of buffers that a delivery of objects in these parts holds at most: its largest part for each request
-    /// under way and each read ahead, never over the budget.
+    /// Bytes that a delivery of `plan` in parts of `part_size` bytes holds at most, never over the budget: its largest
+    /// part for each request under way and each read ahead, or what its objects are compressed with.
     #[must_use]
-    pub fn memory_for(&self, objects: &[PartLayout]) -> u64 {
-        let budget = self.memory.budget();
-        let largest = objects.iter().map(PartLayout::largest).max();
-        let parts = objects.iter().map(PartLayout::count).sum::<u64>();
+    pub fn memory_for(&self, plan: &Plan, part_size: u64) -> u64 {
+        let wanted = match plan.compression() {
+            Compression::None => self.buffers_for(plan, part_size),
+            Compression::Gzip | Compression::Zstd => self.turns.memory_for(plan, part_size),
+        };
+        wanted.min(self.memory.budget() as u64)
+    }
+
+    fn buffers_for(&self, plan: &Plan, part_size: u64) -> u64 {
+        let objects = plan.objects().iter();
+        let objects = objects.map(|object| PartLayout::new(object.len(), part_size));
+        let (parts, largest) = objects.fold((0, 0), |(parts, largest), layout| {
+            (parts + layout.count(), layout.largest().max(largest))
+        });
         let at_once = parts.min(u64::from(self.concurrent) + READS_AT_ONCE as u64);
-        let wanted = held(budget, largest.unwrap_or_default()).saturating_mul(at_once);
-        wanted.min(budget as u64)
+        held(self.memory.budget(), largest).saturating_mul(at_once)
     }
 
     /// Parts under way at most.

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::request::{OnEmpty, Request};
 use super::wanted::WantedFiles;
 use crate::api::{DeliveryProgress, DeliveryReason};
+use crate::controllers::context::Context;
 use crate::plan::{Plan, PlanError, PlanErrorKind, SourceFile, plan};
 use crate::source::{
     Files, ListedObjects, RecordBoundaries, ScannedFiles, Selection, SourceBucket, SourceError,
@@ -63,6 +64,15 @@ pub(super) async fn make(
         planned = planned => planned,
         never = tell(&scanned, report) => never,
     }
+}
+
+/// Makes sure that `plan`, in parts of `part_size` bytes, can be sent with the memory that there is.
+///
+/// # Errors
+/// [`NoPlan::Failed`] when an object can't be compressed: trying again changes nothing.
+pub(super) fn require_memory(context: &Context, plan: &Plan, part_size: u64) -> Result<(), NoPlan> {
+    let room = context.resources.require_room(plan, part_size);
+    room.map_err(|error| NoPlan::Failed(DeliveryReason::TooLargeToCompress, error.to_string()))
 }
 
 /// Reports how much was read for where to cut.
