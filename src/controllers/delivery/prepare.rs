@@ -53,9 +53,7 @@ pub(super) async fn prepare(
                 .map_err(transient)?;
         }
     }
-    report.send_if_modified(|report| {
-        std::mem::replace(&mut report.stage, Stage::Planning) != Stage::Planning
-    });
+    report.send_if_modified(|report| report.stage != Stage::Looking && report.plans());
     let plan = planning::make(place.clone(), request.clone(), report).await?;
     let part_size = work.context.config.part_size().map_err(transient)?;
     planning::require_memory(&work.context, &plan, part_size)?;
