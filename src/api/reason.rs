@@ -150,8 +150,8 @@ reasons! {
         /// A file or an object changed while it was delivered.
         SourceChanged => "you", "Create another delivery once it is still.";
         /// A file can't be read, isn't a regular file (a FIFO, say), or isn't the CSV that it is said to be: a quote
-        /// is opened and never closed. Or S3 refuses to let our own identity list the prefix or read an object.
-        SourceUnreadable => "whoever provides the volume; whoever produces the file; the operator's administrator", "Make it readable.";
+        /// is opened and never closed. Or S3 refuses to let our own identity list the prefix or read an object, or has it in an archive.
+        SourceUnreadable => "whoever provides the volume or keeps the bucket; whoever produces the file; the operator's administrator", "Make it readable.";
         /// The configuration gives this namespace no such bucket and prefix of ours, or the operator has no identity of
         /// its own. Not met by `volume`.
         SourceNotAllowed => "the operator's administrator", "Add it under `tenancy[].sources`, or give the operator credentials; then ask for a retry.";
@@ -166,6 +166,9 @@ reasons! {
         KeyInvalid => "you; whoever wrote the object", "Another `key`; another key for the object, or another prefix.";
         /// Over 10,000 objects or 100,000 entries.
         TooManyObjects => "you", "Larger splits, or several deliveries.";
+        /// An object takes more memory while it is compressed than one may have: three quarters of `transfer.memory`.
+        /// It is told before anything is sent.
+        TooLargeToCompress => "the operator's administrator; you", "A larger `transfer.memory`, then ask for a retry; or another delivery with a smaller `split.size`.";
         /// An object that isn't known to be ours (nor, with `ifExists: Skip`, to have the same content) has the key.
         /// Nothing was overwritten.
         ObjectExists => "the customer; you", "Have it moved, or take another key.";

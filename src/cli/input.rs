@@ -173,7 +173,7 @@ impl DeliveryInput {
             None => (assumed(manifests.destinations.iter()), Tenancy::Unknown),
         };
         Ok(ChosenDeliveries {
-            config: self.with_root(config)?,
+            config: self.with_root(config, &deliveries)?,
             tenancy,
             manifests,
             deliveries,
@@ -197,7 +197,7 @@ impl DeliveryInput {
             .filter_map(|delivery| destination_of(&manifests, delivery));
         let config = self.files.config(used)?;
         Ok(ChosenDeliveries {
-            config: self.with_root(config)?,
+            config: self.with_root(config, &deliveries)?,
             tenancy: Tenancy::Checked,
             manifests,
             deliveries,
@@ -210,15 +210,31 @@ impl DeliveryInput {
         Ok((manifests, deliveries))
     }
 
-    fn with_root(&self, mut config: Config) -> Result<Config, BadInput> {
-        match &self.volume_root {
-            Some(root) => config.volume.root.clone_from(root),
-            None if self.files.config.is_none() => {
-                return Err(BadInput::new(
-                    "nothing is known of the volume: name the folder that holds one folder for each namespace with --volume-root, or give --config",
-                ));
-            }
-            None => {}
+    /// The configuration, with what is known of where these deliveries' sources are.
+    fn with_root(
+        &self,
+        mut config: Config,
+        deliveries: &[OutboundDelivery],
+    ) -> Result<Config, BadInput> {
+        if let Some(root) = &self.volume_root {
+            config.volume.root.clone_from(root);
+        }
+        if self.files.config.is_some() {
+            return Ok(config);
+        }
+        let ours = deliveries
+            .iter()
+            .find(|delivery| delivery.spec.source.s3.is_some());
+        if let Some(delivery) = ours {
+            return Err(BadInput::new(format!(
+                "{}: source.s3 needs --config, the operator's configuration: its identity reads the bucket, and its tenancy says which namespace may",
+                label(delivery)
+            )));
+        }
+        if self.volume_root.is_none() {
+            return Err(BadInput::new(
+                "nothing is known of the volume: name the folder that holds one folder for each namespace with --volume-root, or give --config",
+            ));
         }
         Ok(config)
     }

@@ -1,5 +1,7 @@
 //! What an object's bytes are made into before they are sent.
 
+use super::parts::PartLayout;
+
 /// How an object is compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -53,6 +55,13 @@ impl Compression {
             Self::None => len,
             Self::Gzip | Self::Zstd => len + (len >> 8) + 1024,
         }
+    }
+
+    /// The parts of an object of `len` bytes: exactly, or at most where it is compressed, because how many bytes come
+    /// out isn't known before.
+    #[must_use]
+    pub fn parts(self, len: u64, part_size: u64) -> PartLayout {
+        PartLayout::new(self.at_most(len), part_size)
     }
 }
 

@@ -213,10 +213,21 @@ pub enum SourceError {
     },
     /// More than is ever scanned. Reason `TooManyObjects`.
     #[error(
-        "{pattern:?} has to look at more than {limit} directory entries; narrow the delivery's source \
-         path, or move old files away"
+        "{pattern:?} has to look at more than {limit} entries (files, folders, objects); narrow the delivery's source, \
+         or move old files away"
     )]
     TooManyEntries {
+        /// The pattern.
+        pattern: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// More objects than one delivery may have. Reason `TooManyObjects`.
+    #[error(
+        "more than {limit} objects match {pattern:?}, and one delivery has no more; narrow its patterns or its \
+         prefix, and make several"
+    )]
+    TooManyMatches {
         /// The pattern.
         pattern: String,
         /// The limit.
@@ -266,7 +277,9 @@ impl SourceError {
             | Self::Store { .. }
             | Self::Ended => SourceErrorKind::Unreadable,
             Self::KeyInvalid(_) => SourceErrorKind::KeyInvalid,
-            Self::TooManyEntries { .. } => SourceErrorKind::TooManyEntries,
+            Self::TooManyEntries { .. } | Self::TooManyMatches { .. } => {
+                SourceErrorKind::TooManyEntries
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who must do what when S3 refuses to let a source be read.
 
-use crate::store::{Refusal, StoreError};
+use crate::store::{Refusal, StoreError, code};
 
 /// What follows from a refusal, or from silence.
 pub(super) fn store_advice(error: &StoreError) -> &'static str {
@@ -10,6 +10,9 @@ pub(super) fn store_advice(error: &StoreError) -> &'static str {
         }
         ("NoSuchBucket", _) => {
             "whoever keeps our buckets must make it, or the delivery's source.s3.bucket must be corrected"
+        }
+        (code::NO_CREDENTIALS, _) => {
+            "the operator's administrator must give our own identity its credentials (IRSA, Pod Identity or environment)"
         }
         (_, Some(Refusal::RegionMismatch)) => {
             "the delivery's source.s3.region must be corrected, or left out"

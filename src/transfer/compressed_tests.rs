@@ -241,6 +241,11 @@ async fn memory_is_never_over_the_budget_and_too_little_is_said() {
         let mut case = compressed(&files, ReadBack::WriteOnly, compression);
         let budget = 48 << 20;
         case.resources = Resources::new(budget, 4);
+        let room = |case: &Case| {
+            let (plan, part_size) = (&case.job.plan, case.job.part_size);
+            case.resources.require_room(plan, part_size)
+        };
+        room(&case).unwrap();
         let pool = case.resources.memory().clone();
         let most = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let mut source = MemorySource::new(&files);
@@ -259,6 +264,12 @@ async fn memory_is_never_over_the_budget_and_too_little_is_said() {
         let Err(error @ TransferError::TooLargeToCompress { .. }) = ended else {
             panic!("{ended:?}");
         };
+        // It is known before, by the same rule; which object is the first to be refused isn't.
+        let known = |error: &TransferError| match error {
+            TransferError::TooLargeToCompress { needed, most, .. } => Some((*needed, *most)),
+            _ => None,
+        };
+        assert_eq!(known(&room(&case).unwrap_err()), known(&error));
         let text = error.to_string();
         assert!(
             text.contains("transfer.memory must be ") && text.contains("Mi at least"),

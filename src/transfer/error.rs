@@ -23,7 +23,7 @@ pub enum TransferError {
     },
     /// A file can't be read. Terminal until its owner repairs it.
     #[error(
-        "reading the source of {key}: {fault}; whoever provides the volume must make it readable"
+        "reading the source of {key}: {fault}; whoever provides the source must make it readable"
     )]
     SourceUnreadable {
         /// The object, or the receipt where the last look found it.

@@ -115,10 +115,7 @@ impl<'a> Pieces<'a> {
 
 /// The object's parts: exactly, or at most where it is compressed.
 pub(super) fn layout(context: &Context, outgoing: &Outgoing) -> PartLayout {
-    PartLayout::new(
-        outgoing.compression.at_most(outgoing.len),
-        context.part_size,
-    )
+    outgoing.compression.parts(outgoing.len, context.part_size)
 }
 
 /// The memory of the object, where it is compressed.

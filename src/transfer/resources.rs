@@ -5,10 +5,10 @@ use super::engine::READS_AT_ONCE;
 use super::gate::Gate;
 use super::lane::BodySlot;
 use super::limits::{DestinationLimit, DestinationLimits, Limits, Room};
-use super::md5::Crew;
+use super::md5::{AHEAD, Crew, LANES};
 use super::memory::MemoryPool;
 use super::share::Turns;
-use crate::plan::PartLayout;
+use crate::plan::{Compression, PartLayout, Plan};
 
 /// What all deliveries of the process share: the memory and the requests that carry bytes.
 #[derive(Clone, Debug)]
@@ -102,16 +102,26 @@ impl Resources {
         &self.memory
     }
 
-    /// Bytes of buffers that a delivery of objects in these parts holds at most: its largest part for each request
-    /// under way and each read ahead, never over the budget.
+    /// Bytes that a delivery of `plan` in parts of `part_size` bytes holds at most, never over the budget: its largest
+    /// part for each request under way, each read ahead and each that is hashed behind, or what its objects are
+    /// compressed with.
     #[must_use]
-    pub fn memory_for(&self, objects: &[PartLayout]) -> u64 {
-        let budget = self.memory.budget();
-        let largest = objects.iter().map(PartLayout::largest).max();
-        let parts = objects.iter().map(PartLayout::count).sum::<u64>();
-        let at_once = parts.min(u64::from(self.concurrent) + READS_AT_ONCE as u64);
-        let wanted = held(budget, largest.unwrap_or_default()).saturating_mul(at_once);
-        wanted.min(budget as u64)
+    pub fn memory_for(&self, plan: &Plan, part_size: u64) -> u64 {
+        let wanted = match plan.compression() {
+            Compression::None => self.buffers_for(plan, part_size),
+            Compression::Gzip | Compression::Zstd => self.turns.memory_for(plan, part_size),
+        };
+        wanted.min(self.memory.budget() as u64)
+    }
+
+    fn buffers_for(&self, plan: &Plan, part_size: u64) -> u64 {
+        let objects = plan.objects().iter();
+        let objects = objects.map(|object| PartLayout::new(object.len(), part_size));
+        let (parts, largest) = objects.fold((0, 0), |(parts, largest), layout| {
+            (parts + layout.count(), layout.largest().max(largest))
+        });
+        let at_once = u64::from(self.concurrent) + (READS_AT_ONCE + LANES * AHEAD) as u64;
+        held(self.memory.budget(), largest).saturating_mul(parts.min(at_once))
     }
 
     /// Parts under way at most.

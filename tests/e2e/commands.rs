@@ -1,6 +1,7 @@
 //! The commands that need no cluster, as a person at a laptop runs them.
 
 mod deliver;
+mod listing;
 mod plan;
 
 use std::path::Path;

@@ -420,6 +420,13 @@ impl AwsBucket {
         self.owner.aws.admin::<Value>("encryption", &request);
     }
 
+    /// The object is in its archive, where nobody can read it, or a copy of it is restored. What is written as
+    /// `GLACIER` or `DEEP_ARCHIVE` begins in the archive.
+    pub(crate) fn set_archived(&self, key: &str, archived: bool) {
+        let request = json!({"name": self.name, "key": key, "archived": archived});
+        self.owner.aws.admin::<Value>("archive", &request);
+    }
+
     /// Somebody else has the bucket's name now.
     pub(crate) fn hand_over(&mut self, to: &Account) {
         let request = json!({"name": self.name, "owner": to.id});

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// How long a test waits for something that takes well under a second on an idle machine. Generous,
 /// as all tests share a machine with a build and with each other; only a failure ever waits it out.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The first and the longest pause between two observations. One by kubectl costs 45 ms of a core, which
 /// the operator under test wants too.

@@ -44,6 +44,8 @@ pub(crate) struct Parts {
 /// How far the work is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// It is looked once more whether a source that was waited for is complete: nothing is new until it is.
+    Looking,
     /// The source is scanned and the cuts are found.
     #[default]
     Planning,
@@ -58,11 +60,28 @@ pub(crate) enum Stage {
 impl Stage {
     /// Where a run begins: one that goes on from what an earlier process did doesn't plan again.
     pub(crate) fn of_new_run(status: Option<&DeliveryStatus>) -> Self {
+        let waits = |status: &DeliveryStatus| waiting_for_source(&status.conditions).is_some();
         match status.and_then(|status| status.phase) {
             Some(Phase::Uploading | Phase::Finalizing) => Self::Uploading,
+            _ if status.is_some_and(waits) => Self::Looking,
             _ => Self::Planning,
         }
     }
+}
+
+impl Report {
+    /// The source is there, and is planned; whether that is new.
+    pub(crate) fn plans(&mut self) -> bool {
+        std::mem::replace(&mut self.stage, Stage::Planning) != Stage::Planning
+    }
+}
+
+/// What the delivery waits for its source with.
+fn waiting_for_source(conditions: &[Condition]) -> Option<&str> {
+    let mut all = conditions.iter();
+    let ready = all.find(|condition| condition.type_ == ConditionType::Ready)?;
+    let waits = ready.reason == DeliveryReason::WaitingForSource.as_str();
+    waits.then_some(&ready.message)
 }
 
 /// Everything was delivered.
@@ -106,7 +125,10 @@ pub(crate) struct Facts<'a> {
 /// The status that says where the delivery stands.
 pub(crate) fn status(facts: &Facts<'_>, verdict: &Verdict) -> DeliveryStatus {
     let old = facts.old;
-    let stage = facts.report.map(|report| report.stage).unwrap_or_default();
+    let stage = match facts.report.map(|report| report.stage).unwrap_or_default() {
+        Stage::Looking if waiting_for_source(&old.conditions).is_none() => Stage::Planning,
+        stage => stage,
+    };
     let begun = facts.report.is_some() || old.start_time.is_some();
     let mut status = DeliveryStatus {
         observed_generation: facts.generation,
@@ -177,6 +199,7 @@ fn listed(objects: &[DeliveredObject]) -> usize {
 const fn phase(verdict: &Verdict, stage: Stage) -> Phase {
     match verdict {
         Verdict::Working => match stage {
+            Stage::Looking => Phase::Pending,
             Stage::Planning => Phase::Planning,
             Stage::Uploading => Phase::Uploading,
             Stage::Finalizing => Phase::Finalizing,
@@ -194,6 +217,10 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
     match verdict {
         Verdict::Working => {
             let (reason, message) = match stage {
+                Stage::Looking => (
+                    DeliveryReason::WaitingForSource,
+                    waiting_for_source(&facts.old.conditions).unwrap_or_default(),
+                ),
                 Stage::Planning => (
                     DeliveryReason::Planning,
                     "the source is being read for where to cut",
@@ -380,6 +407,31 @@ mod tests {
             assert_eq!(status_made.phase, Some(phase));
             assert_eq!(ready(&status_made), (status, reason));
         }
+    }
+
+    /// A look each second would be two writes and two Events each second.
+    #[test]
+    fn a_source_that_is_waited_for_is_looked_at_without_a_word() {
+        let waits = Verdict::Waiting(DeliveryReason::WaitingForSource, "no marker".into());
+        let looking = Report {
+            stage: Stage::Looking,
+            ..Report::default()
+        };
+        let fresh = made(
+            &DeliveryStatus::default(),
+            &Verdict::Working,
+            Some(&looking),
+        );
+        assert_eq!(ready(&fresh), (Status::Unknown, "Planning"));
+        let old = made(&fresh, &waits, Some(&looking));
+        assert_eq!(Stage::of_new_run(Some(&old)), Stage::Looking);
+        let mut report = looking;
+        let looks = made(&old, &Verdict::Working, Some(&report));
+        assert_eq!(difference(&old, &looks), Difference::None);
+        assert!(report.plans() && !report.plans());
+        let plans = made(&looks, &Verdict::Working, Some(&report));
+        assert_eq!(ready(&plans), (Status::Unknown, "Planning"));
+        assert_eq!(Stage::of_new_run(Some(&plans)), Stage::Planning);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::judge::Report;
+use super::judge::{Report, Stage};
 use super::place::Place;
 use super::request::{OnEmpty, Request};
 use super::wanted::WantedFiles;
 use crate::api::{DeliveryProgress, DeliveryReason};
+use crate::controllers::context::Context;
 use crate::plan::{Plan, PlanError, PlanErrorKind, SourceFile, plan};
 use crate::source::{
     Files, ListedObjects, RecordBoundaries, ScannedFiles, Selection, SourceBucket, SourceError,
@@ -42,7 +43,7 @@ pub(super) enum NoPlan {
     Transient(String),
 }
 
-/// Scans and cuts the source at `place`. Reports how much was read, where that is
+/// Scans and cuts the source at `place`. Reports that it is there, and how much was read of it where that is
 /// much; the thread reads no further once the future is dropped.
 ///
 /// # Errors
@@ -54,15 +55,32 @@ pub(super) async fn make(
 ) -> Result<Plan, NoPlan> {
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
+    let wanted = request.clone();
+    let found = on_own_thread("scanning", move || {
+        scan(place, &wanted).map_err(|error| from_source(&error, wanted.created))
+    });
+    let found = found.await.inspect_err(|error| {
+        if matches!(error, NoPlan::Waiting(..)) {
+            report.send_modify(|report| report.stage = Stage::Looking);
+        }
+    })?;
+    report.send_if_modified(Report::plans);
     let scanned = Arc::new(AtomicU64::new(0));
     let meter = Arc::clone(&scanned);
-    let planned = on_own_thread("planning", move || {
-        scan_and_cut(&place, &request, stop, meter)
-    });
+    let planned = on_own_thread("planning", move || found.cut(&request, stop, meter));
     tokio::select! {
         planned = planned => planned,
         never = tell(&scanned, report) => never,
     }
+}
+
+/// Makes sure that `plan`, in parts of `part_size` bytes, can be sent with the memory that there is.
+///
+/// # Errors
+/// [`NoPlan::Failed`] when an object can't be compressed: trying again changes nothing.
+pub(super) fn require_memory(context: &Context, plan: &Plan, part_size: u64) -> Result<(), NoPlan> {
+    let room = context.resources.require_room(plan, part_size);
+    room.map_err(|error| NoPlan::Failed(DeliveryReason::TooLargeToCompress, error.to_string()))
 }
 
 /// Reports how much was read for where to cut.
@@ -105,33 +123,41 @@ pub(super) async fn on_own_thread<T: Send + 'static>(
     })
 }
 
-fn scan_and_cut(
-    place: &Place,
-    request: &Request,
-    stop: CancellationToken,
-    scanned: Arc<AtomicU64>,
-) -> Result<Plan, NoPlan> {
-    let refused = |error: SourceError| from_source(&error, request.created);
+/// A source that is complete: its files, in the order of their paths, and where they are.
+enum Found {
+    Files(VolumeRoot, Vec<SourceFile>),
+    Objects(SourceBucket, Vec<SourceFile>),
+}
+
+fn scan(place: Place, request: &Request) -> Result<Found, SourceError> {
     match place {
         Place::Volume { root, namespace } => {
-            let (folder, files) = scan_volume(root, namespace, request).map_err(refused)?;
-            cut(
-                ScannedFiles::new(&folder, &files),
-                &files,
-                request,
-                stop,
-                scanned,
-            )
+            let (folder, files) = scan_volume(&root, &namespace, request)?;
+            Ok(Found::Files(folder, files))
         }
         Place::Bucket { bucket, selection } => {
-            let files = scan_bucket(bucket, selection, request).map_err(refused)?;
-            cut(
-                ListedObjects::new(bucket, &files),
-                &files,
-                request,
-                stop,
-                scanned,
-            )
+            let files = scan_bucket(&bucket, &selection, request)?;
+            Ok(Found::Objects(bucket, files))
+        }
+    }
+}
+
+impl Found {
+    fn cut(
+        &self,
+        request: &Request,
+        stop: CancellationToken,
+        scanned: Arc<AtomicU64>,
+    ) -> Result<Plan, NoPlan> {
+        match self {
+            Self::Files(folder, files) => {
+                let open = ScannedFiles::new(folder, files);
+                cut(open, files, request, stop, scanned)
+            }
+            Self::Objects(bucket, files) => {
+                let open = ListedObjects::new(bucket, files);
+                cut(open, files, request, stop, scanned)
+            }
         }
     }
 }

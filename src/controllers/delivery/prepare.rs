@@ -53,11 +53,11 @@ pub(super) async fn prepare(
                 .map_err(transient)?;
         }
     }
-    report.send_if_modified(|report| {
-        std::mem::replace(&mut report.stage, Stage::Planning) != Stage::Planning
-    });
+    report.send_if_modified(|report| report.stage != Stage::Looking && report.plans());
     let plan = planning::make(place.clone(), request.clone(), report).await?;
-    let header = header(work, &plan)?;
+    let part_size = work.context.config.part_size().map_err(transient)?;
+    planning::require_memory(&work.context, &plan, part_size)?;
+    let header = header(work, &plan, part_size)?;
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)
 }
@@ -151,8 +151,7 @@ pub(super) fn token(work: &Work, plan: &Plan) -> DeliveryToken {
     })
 }
 
-fn header(work: &Work, plan: &Plan) -> Result<LedgerHeader, NoPlan> {
-    let part_size = work.context.config.part_size().map_err(transient)?;
+fn header(work: &Work, plan: &Plan, part_size: u64) -> Result<LedgerHeader, NoPlan> {
     Ok(LedgerHeader {
         plan_hash: plan.hash().as_str().to_owned(),
         token: token(work, plan).as_str().to_owned(),

@@ -25,9 +25,9 @@ pub struct Preview {
     pub bucket: String,
     /// The store, where it isn't AWS's own.
     pub endpoint: Option<String>,
-    /// The parts of each object, in the plan's order.
+    /// The parts of each object, in the plan's order: at most, where they are compressed.
     pub parts: Vec<PartLayout>,
-    /// Bytes of part buffers that the delivery holds at most.
+    /// Bytes of part buffers, and of what compression takes, that the delivery holds at most.
     pub memory: u64,
 }
 
@@ -78,22 +78,17 @@ pub(crate) async fn preview(
         message: error.to_string(),
         then: Then::Waits,
     })?;
-    // What an object is compressed to isn't known before, so its parts are counted as the engine chooses them.
-    let bytes = plan
-        .objects()
-        .iter()
-        .map(|object| plan.compression().at_most(object.len()));
-    let parts: Vec<_> = bytes
-        .map(|bytes| PartLayout::new(bytes, part_size))
-        .collect();
+    planning::require_memory(context, &plan, part_size).map_err(no_plan)?;
+    let objects = plan.objects().iter();
+    let parts = objects.map(|object| plan.compression().parts(object.len(), part_size));
     Ok(Preview {
-        memory: context.resources.memory_for(&parts),
+        memory: context.resources.memory_for(&plan, part_size),
         bucket: target.bucket.as_str().to_owned(),
         endpoint: target
             .endpoint
             .as_ref()
             .map(|endpoint| endpoint.as_str().to_owned()),
-        parts,
+        parts: parts.collect(),
         plan,
     })
 }

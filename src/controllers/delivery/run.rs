@@ -355,12 +355,12 @@ fn from_error(error: &TransferError) -> End {
         TransferError::ChecksumMismatch { .. } => DeliveryReason::ChecksumMismatch,
         TransferError::CompletionUnconfirmed { .. } => DeliveryReason::CompletionUnconfirmed,
         TransferError::BackoffLimitExceeded { .. } => DeliveryReason::BackoffLimitExceeded,
+        // Only where the operator's memory was cut down since it was planned.
+        TransferError::TooLargeToCompress { .. } => DeliveryReason::TooLargeToCompress,
         TransferError::AccessLost { .. } => {
             return End::AccessLost(error.to_string(), Instant::now());
         }
-        TransferError::Ledger(_)
-        | TransferError::Memory(_)
-        | TransferError::TooLargeToCompress { .. } => return interrupted(error),
+        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
         TransferError::Stopped => return End::Stopped,
     };
     End::Failed(reason, error.to_string())

@@ -121,7 +121,7 @@ pub(super) fn standing(context: &Context, key: &Key, uid: &str) -> Standing {
     Standing {
         label: format!("{}/{}", key.namespace, key.name),
         doing: runs.then_some(match report.stage {
-            Stage::Planning => Doing::Planning,
+            Stage::Looking | Stage::Planning => Doing::Planning,
             Stage::Uploading => Doing::Uploading,
             Stage::Finalizing => Doing::Finalizing,
             Stage::GivingUp => Doing::GivingUp,

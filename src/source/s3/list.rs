@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::SourceBucket;
-use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, SourceFile};
+use crate::plan::{ByteRange, Fingerprint, KeyPrefix, MAX_OBJECTS, ObjectKey, SourceFile};
 use crate::source::error::{ObjectChange, SourceError};
 use crate::source::glob::{PathPattern, PatternInvalid};
 use crate::source::walk::MAX_ENTRIES;
@@ -11,6 +11,9 @@ use crate::store::{ListedObject, PageSize, PageToken, Storage};
 
 /// What a delivery takes when it names no pattern: every object, but for hidden names.
 const EVERYTHING: &str = "**";
+
+/// How many objects a listing keeps: what a delivery may have, and the marker, which may be among them.
+const MAX_MATCHES: usize = MAX_OBJECTS + 1;
 
 /// Which objects below a prefix are delivered. Patterns are of paths relative to the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Selection {
 
 impl SourceBucket {
     /// The objects that are selected, in byte order of their keys, each as it is now. Looks at no more than
-    /// [`MAX_ENTRIES`].
+    /// [`MAX_ENTRIES`], and keeps no more than [`MAX_MATCHES`] of them.
     ///
     /// # Errors
     /// [`SourceError::Empty`] when there is none, [`SourceError::KeyInvalid`] for a key that is no path, and whatever
@@ -117,6 +120,12 @@ impl SourceBucket {
                 && selection.takes(path)
             {
                 found.push(object);
+            }
+            if found.len() > MAX_MATCHES {
+                return Err(SourceError::TooManyMatches {
+                    pattern: selection.to_text(self),
+                    limit: MAX_OBJECTS,
+                });
             }
             Ok(More::Wanted)
         })?;

@@ -12,7 +12,7 @@ use crate::plan::Md5Digest;
 use crate::transfer::cores::cores;
 
 /// Pieces of an object that aren't hashed yet and hold their memory: one that is, and one that comes next.
-const AHEAD: usize = 2;
+pub(in crate::transfer) const AHEAD: usize = 2;
 
 /// Bytes of each object that are hashed before it is looked who came along meanwhile.
 const AT_ONCE: usize = 256 << 10;

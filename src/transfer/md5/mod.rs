@@ -8,5 +8,5 @@ mod crew;
 mod lanes;
 mod stream;
 
-pub(super) use crew::{Behind, Crew};
+pub(super) use crew::{AHEAD, Behind, Crew};
 pub(super) use lanes::LANES;

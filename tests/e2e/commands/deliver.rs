@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -171,10 +173,16 @@ async fn behind_a_proxy(spec: &str) -> (Desk, Proxy) {
 /// The same under way: two parts are there, and the proxy holds the third.
 async fn half_done(more: &str) -> (Desk, Proxy, Leashed) {
     let (desk, wire) = behind_a_proxy("").await;
-    wire.hold(|asked| asked.part.is_some_and(|part| part > 2));
+    let held = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&held);
+    wire.hold(move |asked| {
+        let holds = asked.part.is_some_and(|part| part > 2);
+        seen.fetch_or(holds, Ordering::SeqCst);
+        holds
+    });
     let run = desk.start(more);
     until("two parts are there and the third is held", || {
-        desk.parts_sent() == 2
+        desk.parts_sent() == 2 && held.load(Ordering::SeqCst)
     })
     .await;
     (desk, wire, run)

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::Laptop;
 
-const DESTINATION: &str = "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDestination\n\
+pub(super) const DESTINATION: &str = "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDestination\n\
     metadata: {name: acme, namespace: marketing}\n\
     spec: {bucket: acme-inbound, prefix: audience/, endpoint: \"https://s3.acme.example\", permissionMode: AccessKey, \
     accessKey: {secretRef: {name: s}}}\n---\n";
 
-fn delivery(name: &str, spec: &str) -> String {
+pub(super) fn delivery(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: outbound.dev/v1alpha1\nkind: OutboundDelivery\n\
          metadata: {{name: {name}, namespace: marketing}}\nspec: {{destinationRef: {{name: acme}}, {spec}}}\n---\n"
@@ -149,6 +149,87 @@ fn what_would_be_refused_has_the_reason_that_the_operator_gives() {
     let table = laptop.run("plan -f plan.yaml --volume-root exports missing");
     assert_eq!(table.code, 1);
     assert!(table.stdout.contains("SourceNotFound"), "{}", table.stdout);
+}
+
+/// By the engine's own rule: the largest object, in parts that it would need if nothing of it shrank.
+#[test]
+fn what_compressing_takes_is_known_before() {
+    let laptop = Laptop::new();
+    laptop.export("small.csv", "a\n".repeat(1000));
+    let sparse = laptop.folder.path().join("exports/marketing/sparse");
+    let sparse = std::fs::File::create(sparse).unwrap();
+    sparse.set_len(1_000_000_000_000).unwrap();
+    let of = |path: &str, split: &str| {
+        format!(
+            "source: {{volume: {{path: {path}}}}}, compression: Gzip, split: {{boundary: Byte{split}}}"
+        )
+    };
+    let all = [
+        delivery("whole", &of("sparse", "")),
+        delivery("cut", &of("sparse", ", size: 50G")),
+        delivery("small", &of("small.csv", "")),
+    ];
+    let (code, printed) = planned(&laptop, &all.concat());
+    assert_eq!(code, 1, "{printed:#}");
+    let [whole, cut, small] = [0, 1, 2].map(|at| &printed["deliveries"][at]);
+    let refused = &whole["refused"];
+    assert_eq!(refused["reason"], "TooLargeToCompress", "{whole:#}");
+    assert_eq!(refused["then"], "Fails");
+    let message = refused["message"].as_str().unwrap();
+    for words in [
+        "audience/sparse.gz",
+        "1000000000000 bytes",
+        "three quarters of transfer.memory",
+        "split.size",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+    // Two parts of 8 MiB each, and the encoder, for those that have their turn: at most half of 64 MiB.
+    let memory = |of: &Value| of["plan"]["memory"].as_u64().unwrap();
+    assert!((16 << 20..=32 << 20).contains(&memory(cut)), "{cut:#}");
+    assert!((1 << 10..=16 << 20).contains(&memory(small)), "{small:#}");
+
+    // The least that it names is enough, and two MiB less isn't.
+    let least = message.split("must be ").nth(1).unwrap();
+    let least: u64 = least.split("Mi").next().unwrap().parse().unwrap();
+    assert!(least > 100, "{message}");
+    for (memory, fits) in [(least, true), (least - 2, false)] {
+        let root = laptop.folder.path().join("exports");
+        laptop.write(
+            "operator.yaml",
+            format!(
+                "clusterId: a\nvolume: {{root: {root:?}}}\nendpoints: {{allow: [\"https://s3.acme.example\"]}}\n\
+                 transfer: {{memory: {memory}Mi}}\n"
+            ),
+        );
+        let ran = laptop.run("plan -f plan.yaml --config operator.yaml whole");
+        assert_eq!(
+            ran.code == 0,
+            fits,
+            "{memory}Mi: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn our_buckets_need_the_configuration_and_no_volume() {
+    let laptop = Laptop::new();
+    let spec = "source: {s3: {bucket: our-exports, prefix: marketing/}}";
+    laptop.write(
+        "plan.yaml",
+        format!("{DESTINATION}{}", delivery("ours", spec)),
+    );
+    for command in ["plan", "deliver"] {
+        let ran = laptop.run(&format!("{command} -f plan.yaml"));
+        assert_eq!(ran.code, 2, "{command}: {}{}", ran.stdout, ran.stderr);
+        let told = &ran.stderr;
+        assert!(
+            told.contains("marketing/ours: source.s3 needs --config") && !told.contains("volume"),
+            "{command}: {told}"
+        );
+    }
 }
 
 #[test]

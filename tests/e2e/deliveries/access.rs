@@ -34,12 +34,11 @@ async fn that_is_lost_in_mid_delivery_is_waited_for_and_costs_what_was_in_flight
         }
     })
     .await;
+    wire.refuse_parts();
     wire.open();
     world.condition("obdest", "acme", "Ready", "False").await;
-    let refused = world.bucket.requests().into_iter();
-    let refused = refused.filter(|it| it.operation == "UploadPart" && it.key == KEY);
-    let refused = refused.filter(|it| it.status == 403).count();
-    assert!((1..=2).contains(&refused), "{refused} parts were refused");
+    let refused = wire.relent();
+    assert!((1..=2).contains(&refused.len()), "{refused:#?}");
     let waiting = world.get(KIND, "lost");
     let reconciling = crate::support::world::find_condition(&waiting, "Reconciling");
     assert_eq!(reconciling.unwrap()["status"], "True", "{waiting:#}");

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::cutting::{Style, rows, ugly};
 use super::slow::{self, half_done};
 use super::store::readable_destination;
 use super::{
-    PART, assert_same, completes, content, count, deliver, delivered, large_table, measure,
+    PART, assert_same, completes, content, count, deliver, delivered, fails, large_table, measure,
     nothing_internal_is_left, receipt, succeeded, table,
 };
 use crate::support::{OperatorConfig, S3Server, World};
@@ -87,6 +88,49 @@ async fn tables_are_cut_before_they_are_compressed() {
     python_reads(&files["audience/empty.csv.gz"], b"");
     let first = &files["audience/weather-001.csv.gz"];
     python_reads(first, &super::decompressed("gzip", first));
+}
+
+/// Each split, decompressed by the format's own program, is a table of its own: Python's reader finds in them the rows
+/// of the source, and the header before them.
+#[tokio::test]
+async fn each_split_begins_with_the_header_once_it_is_decompressed() {
+    let world = World::start("compressed-headers").await;
+    world.access_key_destination("acme", "").await;
+    let header = "\"the\nid\",\"the \"\"name\"\"\",note";
+    let style = Style {
+        mark: "\u{feff}",
+        header,
+        end: None,
+        last_end: false,
+    };
+    let source = ugly(11, 90_000, style);
+    world.file("a.csv", &source);
+    let mark = format!("\u{feff}{header}");
+    for (format, suffix, _) in FORMATS {
+        let name = format.to_lowercase();
+        let more = format!(
+            "  split: {{size: 20k, format: CSV, header: Repeat}}\n  compression: {format}\n"
+        );
+        deliver(&world, &name, "a.csv", &more);
+        let delivery = completes(&world, &name).await;
+        let receipt = receipt(&world.bucket, &delivery);
+        let entries = receipt["Files"].as_array().unwrap();
+        let objects = delivered(&world.bucket, &delivery);
+        assert!(objects.len() >= 5, "{} splits", objects.len());
+        let mut splits = Vec::new();
+        let mut counted = 0;
+        for (at, (entry, (object, bytes))) in entries.iter().zip(objects).enumerate() {
+            assert_eq!(object, format!("a-{:03}.csv.{suffix}", at + 1));
+            let split = content(entry, &bytes);
+            assert!(split.len() <= 20_000, "{object}: {}", split.len());
+            assert!(split.starts_with(mark.as_bytes()), "{object}");
+            let repeated = u64::from(at > 0);
+            assert_eq!(u64::from(!entry["source"]["header"].is_null()), repeated);
+            counted += entry["records"].as_u64().unwrap() - repeated;
+            splits.push((object, split));
+        }
+        assert_eq!(rows("header", source.as_bytes(), &splits), counted);
+    }
 }
 
 #[tokio::test]
@@ -229,13 +273,14 @@ async fn a_large_file_takes_the_budget_and_no_more_and_too_little_is_said() {
 
     let world = start("compressed-tight", "8Mi").await;
     world.file("large.csv", &source[..20 << 20]);
-    deliver(
-        &world,
-        "tight",
-        "large.csv",
-        "  compression: Gzip\n  backoffLimit: 0\n",
-    );
-    let failed = world.condition("obdel", "tight", "Failed", "True").await;
-    let message = failed["message"].as_str().unwrap();
+    deliver(&world, "tight", "large.csv", "  compression: Gzip\n");
+    let message = fails(&world, "tight", "TooLargeToCompress").await;
     assert!(message.contains("transfer.memory must be"), "{message}");
+    let begun = count(
+        &world.bucket,
+        "CreateMultipartUpload",
+        "audience/large.csv.gz",
+    );
+    assert_eq!(begun, 0);
+    nothing_internal_is_left(&world, "tight").await;
 }

@@ -29,16 +29,16 @@ fn field(random: &mut fastrand::Rng) -> String {
 
 /// How a generated file is written.
 #[derive(Clone, Copy)]
-struct Style {
-    mark: &'static str,
-    header: &'static str,
+pub(super) struct Style {
+    pub(super) mark: &'static str,
+    pub(super) header: &'static str,
     /// `None`: now this, now that.
-    end: Option<&'static str>,
-    last_end: bool,
+    pub(super) end: Option<&'static str>,
+    pub(super) last_end: bool,
 }
 
 /// Ugly but right by RFC 4180: some `bytes` of it.
-fn ugly(seed: u64, bytes: usize, style: Style) -> String {
+pub(super) fn ugly(seed: u64, bytes: usize, style: Style) -> String {
     let mut random = fastrand::Rng::with_seed(seed);
     let end = || {
         style

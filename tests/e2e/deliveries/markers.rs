@@ -57,6 +57,10 @@ async fn nothing_is_planned_before_the_marker_is_there() {
     let delivery = completes(&world, "waits").await;
     // The pattern matches the marker, too, which is no data.
     assert_eq!(names(&world.bucket, &delivery), ["a.csv", "b.csv"]);
+    // However often it looked, it said so once.
+    let events = world.events("waits").into_iter();
+    let waits = events.filter(|(_, reason, ..)| reason == "WaitingForSource");
+    assert_eq!(waits.map(|(.., times)| times).sum::<u64>(), 1);
 }
 
 #[tokio::test]
@@ -65,7 +69,9 @@ async fn a_file_can_be_its_own_marker() {
     world.access_key_destination("acme", "").await;
     deliver(&world, "own", "day/a.csv", "  waitFor: {path: a.csv}\n");
     waits(&world, "own").await;
-    world.file("day/a.csv", "1\n");
+    // Whole from the moment that it has the name: nobody may find it half written.
+    let written = world.file("day/.a.csv", "1\n");
+    std::fs::rename(written, world.folder().join("day/a.csv")).unwrap();
     let delivery = completes(&world, "own").await;
     assert_eq!(names(&world.bucket, &delivery), ["a.csv"]);
 }

@@ -106,10 +106,11 @@ fn manifest(name: &str, path: &str, more: &str) -> String {
 
 /// Waits until the delivery is Complete, checks its status and its receipt, and returns it.
 async fn completes(world: &World, name: &str) -> Value {
-    // A failure ends the wait, too: it would never become Complete.
+    // Some have a thousand objects, on a machine that does much else. A failure ends the wait, too: it would never
+    // become Complete.
     let what = format!("{name} ends");
     world
-        .eventually(PATIENCE * 2, &what, KIND, name, |delivery| {
+        .eventually(PATIENCE * 5, &what, KIND, name, |delivery| {
             let is = |kind| find_condition(delivery, kind).is_some_and(|it| it["status"] == "True");
             (is("Complete") || is("Failed")).then_some(())
         })

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::KIND;
 use crate::support::operator::OperatorConfig;
-use crate::support::proxy::{Asked, Proxy, Record};
+use crate::support::proxy::{Asked, Kind, Proxy, Record, Refusal};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::world::{PREFIX, WRITE_ACTIONS};
 use crate::support::{S3Server, World};
@@ -46,6 +46,21 @@ impl Wire {
     /// Holds everything that concerns objects whose key has `name` in it, from their uploads' creation on.
     pub(super) fn hold_object(&self, name: &'static str) {
         self.hold(move |asked| asked.subject.contains(name));
+    }
+
+    /// Refuses every part but an object's first, once it has come in whole. A server may refuse before it read the
+    /// body and close the connection, and then the operator may not see why.
+    pub(super) fn refuse_parts(&self) {
+        let refusal = Refusal::new(403, "AccessDenied", "Access Denied");
+        self.proxy.refuse(Kind::MiddlePart, None, refusal);
+    }
+
+    /// Refuses nothing any more; returns the parts that were refused.
+    pub(super) fn relent(&self) -> Vec<Record> {
+        self.proxy.relent();
+        let mut refused = self.proxy.records();
+        refused.retain(|record| record.fault.is_some());
+        refused
     }
 
     /// Lists of uploads say who began each from now on, as AWS's do: `names` by the upload's id.

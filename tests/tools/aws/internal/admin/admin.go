@@ -114,7 +114,12 @@ func buckets(state *cloud.Cloud, server *s3.Server) map[string]handler {
 		Name string
 		cloud.Encryption
 	}
+	type archive struct {
+		Name, Key string
+		Archived  bool
+	}
 	return map[string]handler{
+		"/archive":       change(func(r archive) error { return state.SetArchived(r.Name, r.Key, r.Archived) }),
 		"/bucket":        change(func(r bucket) error { return server.AddBucket(r.Name, r.Owner, r.Region) }),
 		"/bucket-owner":  change(func(r bucket) error { return state.SetOwner(r.Name, r.Owner) }),
 		"/bucket-policy": change(func(r bucket) error { return state.SetBucketPolicy(r.Name, r.Policy) }),

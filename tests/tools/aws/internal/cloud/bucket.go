@@ -40,6 +40,8 @@ type Object struct {
 	Asked        Encryption        `json:"asked"`
 	StorageClass string            `json:"storageClass"`
 	Tags         map[string]string `json:"tags,omitempty"`
+	// Archived: it lies in an archive, and no restored copy of it is there.
+	Archived bool `json:"archived,omitempty"`
 	// Writer is the ARN of who wrote it.
 	Writer string `json:"writer"`
 }
@@ -209,6 +211,19 @@ func (c *Cloud) Object(bucket, key string) (object Object, known bool) {
 func (c *Cloud) Objects(bucket string) (all map[string]Object, err error) {
 	err = c.change(bucket, func(b *Bucket) error { all = maps.Clone(b.objects); return nil })
 	return all, err
+}
+
+// SetArchived moves an object into its archive, or restores a copy of it.
+func (c *Cloud) SetArchived(bucket, key string, archived bool) error {
+	return c.change(bucket, func(b *Bucket) error {
+		object, known := b.objects[key]
+		if !known {
+			return fmt.Errorf("no object %s in bucket %s", key, bucket)
+		}
+		object.Archived = archived
+		b.objects[key] = object
+		return nil
+	})
 }
 
 // KeepUpload remembers an upload that was created.

@@ -67,6 +67,7 @@ func (c *call) describeNew() error {
 	if c.object.StorageClass == "" {
 		c.object.StorageClass = "STANDARD"
 	}
+	c.object.Archived = c.object.StorageClass == "GLACIER" || c.object.StorageClass == "DEEP_ARCHIVE"
 	if text := header.Get("X-Amz-Tagging"); text != "" {
 		tags, err := url.ParseQuery(text)
 		if err != nil || len(tags) > 10 {

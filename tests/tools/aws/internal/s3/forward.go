@@ -142,6 +142,8 @@ func (c *call) remember(reply *answer) error {
 		}
 	case "ListMultipartUploads":
 		return c.tellInitiators(reply)
+	case "ListObjectsV2":
+		return c.tellClasses(reply)
 	}
 	return nil
 }

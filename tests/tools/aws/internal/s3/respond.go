@@ -77,36 +77,42 @@ func document(status int, value any) *answer {
 	return &answer{status: status, header: header, body: io.NopCloser(bytes.NewReader(append([]byte(xml.Header), text...)))}
 }
 
-// tellInitiators says in a listing of uploads who began them: to the gateway they are all its own.
-func (c *call) tellInitiators(reply *answer) error {
+// edit changes an answer in XML.
+func edit[Document any](reply *answer, change func(*Document)) error {
 	text, err := reply.read()
 	if err != nil {
 		return err
 	}
-	var listing s3response.ListMultipartUploadsResult
-	if err := xml.Unmarshal(text, &listing); err != nil {
+	var document Document
+	if err := xml.Unmarshal(text, &document); err != nil {
 		return err
 	}
-	for at := range listing.Uploads {
-		upload := &listing.Uploads[at]
-		kept, known := c.server.Cloud.Upload(c.bucketName, upload.UploadID)
-		if !known {
-			continue
-		}
-		name := kept.Writer[strings.LastIndexAny(kept.Writer, ":/")+1:]
-		upload.Initiator = s3response.Initiator{ID: kept.Writer, DisplayName: name}
-		owner := c.bucket.Owner.CanonicalID()
-		if account, known := c.server.Cloud.Account(kept.Owner); known {
-			owner = account.CanonicalID()
-		}
-		upload.Owner = s3response.Owner{ID: owner, DisplayName: kept.Owner}
-	}
-	text, err = xml.Marshal(listing)
-	if err != nil {
+	change(&document)
+	if text, err = xml.Marshal(document); err != nil {
 		return err
 	}
 	text = append([]byte(xml.Header), text...)
 	reply.body = io.NopCloser(bytes.NewReader(text))
 	reply.header.Del("Content-Length")
 	return nil
+}
+
+// tellInitiators says in a listing of uploads who began them: to the gateway they are all its own.
+func (c *call) tellInitiators(reply *answer) error {
+	return edit(reply, func(listing *s3response.ListMultipartUploadsResult) {
+		for at := range listing.Uploads {
+			upload := &listing.Uploads[at]
+			kept, known := c.server.Cloud.Upload(c.bucketName, upload.UploadID)
+			if !known {
+				continue
+			}
+			name := kept.Writer[strings.LastIndexAny(kept.Writer, ":/")+1:]
+			upload.Initiator = s3response.Initiator{ID: kept.Writer, DisplayName: name}
+			owner := c.bucket.Owner.CanonicalID()
+			if account, known := c.server.Cloud.Account(kept.Owner); known {
+				owner = account.CanonicalID()
+			}
+			upload.Owner = s3response.Owner{ID: owner, DisplayName: kept.Owner}
+		}
+	})
 }

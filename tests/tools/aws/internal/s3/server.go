@@ -109,7 +109,7 @@ func (c *call) answer() (*answer, error) {
 	if c.bucket, found = c.server.Cloud.Bucket(c.bucketName); !found {
 		return nil, refusal(404, "NoSuchBucket", "The specified bucket does not exist")
 	}
-	for _, step := range []func() error{c.checkRegion, c.checkOwner, c.describe, c.authorize, c.checkACL, c.checkKey} {
+	for _, step := range []func() error{c.checkRegion, c.checkOwner, c.describe, c.authorize, c.checkACL, c.checkKey, c.checkArchive} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -1,11 +1,15 @@
 //! Sources in a bucket of ours: read as our own identity, by the policy that the documentation has, and only where the
 //! configuration gives them to the namespace.
 
+mod archives;
+mod laptop;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::StorageClass;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -71,8 +75,12 @@ impl Exports {
     }
 
     async fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        self.put_as(StorageClass::Standard, key, bytes).await;
+    }
+
+    async fn put_as(&self, class: StorageClass, key: &str, bytes: impl AsRef<[u8]>) {
         let body = ByteStream::from(bytes.as_ref().to_vec());
-        let put = self.ours.client().put_object();
+        let put = self.ours.client().put_object().storage_class(class);
         let put = put.bucket(self.ours.name()).key(key).body(body);
         put.send().await.expect("put an object of ours");
     }
@@ -356,6 +364,22 @@ async fn an_object_that_changes_ends_the_delivery_and_nothing_is_torn() {
         }
     }
     assert_eq!(exports.companies.bucket.uploads().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_bytes_written_again_are_no_change() {
+    let exports = Exports::start("same-object").await;
+    let bytes = lines(5, 3 * PART);
+    exports.put("marketing/a.csv", &bytes).await;
+    exports
+        .wire
+        .hold(|asked| asked.part.is_some_and(|part| part > 1));
+    exports.deliver("same", "prefix: marketing/", "");
+    exports.half_done("same").await;
+    exports.put("marketing/a.csv", &bytes).await;
+    exports.wire.hold(|_| false);
+    exports.completes("same").await;
+    assert!(exports.delivered("")["a.csv"] == bytes);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
