@@ -77,14 +77,14 @@ async fn deliver_some(cluster: &mut Cluster, size: &Size, measured: &mut Measure
     let finished = "outbound_deliveries_finished_total{reason=\"Delivered\"}";
     let begun = Instant::now();
     for number in 0..size.run {
-        cluster.deliver(&format!("run-{number}"), number).await;
+        cluster.deliver(&format!("run-{number}")).await;
     }
     reaches(&cluster.operator, finished, size.run).await;
     measured.all_delivered = begun.elapsed();
     say("delivered", begun);
     for number in 0..ALONE {
         let name = format!("alone-{number}");
-        let applied = cluster.deliver(&name, number).await;
+        let applied = cluster.deliver(&name).await;
         reaches(&cluster.operator, finished, size.run + number + 1).await;
         let records = cluster.wire.records();
         let first = records

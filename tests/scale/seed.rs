@@ -186,8 +186,8 @@ impl Cluster {
     }
 
     /// Applies a delivery of a small file; returns when it was sent to the apiserver.
-    pub(crate) async fn deliver(&self, name: &str, number: usize) -> Instant {
-        let path = format!("{name}/table-{number}.csv");
+    pub(crate) async fn deliver(&self, name: &str) -> Instant {
+        let path = format!("{name}.csv");
         self.file(&path);
         let sent = Instant::now();
         self.delivery(name, &path).await;
