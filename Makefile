@@ -3,7 +3,7 @@ CARGO ?= cargo
 # The scripts build too.
 export CARGO
 
-.PHONY: help build test e2e faults compat fuzz bench image lint generate demo
+.PHONY: help build test e2e faults compat scale fuzz bench image lint generate demo
 .DEFAULT_GOAL := help
 
 help: ## Lists the targets
@@ -35,6 +35,12 @@ compat: ## The same manifests on MinIO and Garage, whose servers take some 15 mi
 	tests/tools/build
 	tests/tools/build-stores
 	$(CARGO) test --locked --test compat -- --ignored --nocapture
+
+scale: ## Ten thousand destinations and deliveries, measured, into docs/performance.md; a quarter of an hour; SCALE=500 takes a minute
+	tests/tools/build
+	$(CARGO) build --release --locked
+	OUTBOUND_OPERATOR=$(CURDIR)/target/release/outbound-operator \
+		$(CARGO) test --locked --test scale -- --ignored --nocapture
 
 fuzz: ## Each fuzz target for 60 s; what breaks goes to fuzz/artifacts
 	hack/fuzz

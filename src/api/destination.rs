@@ -238,7 +238,7 @@ pub struct ConfigMapRef {
 /// How often access is proved again.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerificationSpec {
-    /// Time between proofs, with jitter: at least 1m. Absent: 1h. A delivery that succeeded counts as a proof.
+    /// Time between proofs, each destination at its own time in it: at least 1m. Absent: 1h. A delivery that succeeded counts as a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = rules::duration_between("1m", "8760h"))]
     pub interval: Option<DurationText>,

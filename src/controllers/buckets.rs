@@ -1,4 +1,4 @@
-//! The buckets that destinations stand for, with the credentials that were last proved.
+//! The buckets that destinations with deliveries under way stand for, with the credentials that were last proved.
 //!
 //! A running delivery holds a receiver and so takes renewed credentials over at its next request.
 
@@ -62,6 +62,11 @@ impl Buckets {
             .get(uid)
             .filter(|entry| entry.namespace == namespace)?;
         Some(entry.bucket.subscribe())
+    }
+
+    /// Forgets that destination's.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.entries().remove(uid);
     }
 
     /// Keeps only the destinations that `is_known` knows.

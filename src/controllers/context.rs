@@ -1,11 +1,12 @@
 //! What every reconcile may use.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ObjectReference, Secret};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::core::DeserializeGuard;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Client, ResourceExt as _};
@@ -14,7 +15,10 @@ use tokio::sync::watch;
 use super::buckets::Buckets;
 use super::delivery::{Cleanups, KnownLedgers, Runs};
 use super::destination::{Memory, Proofs};
+use super::index::Index;
 use super::observe::Observers;
+use super::queue::Queue;
+use super::watches::SecretVersions;
 use crate::api::OutboundDestination;
 use crate::config::Config;
 use crate::store::{ClientFactory, OwnIdentity};
@@ -37,6 +41,10 @@ pub(crate) struct Shared {
     pub(crate) own: Option<ObjectReference>,
     pub(crate) observers: Observers,
     pub(crate) progress_turns: Arc<Turns>,
+    /// Proofs.
+    pub(crate) proof_queue: Queue,
+    /// Beginnings of runs, up to the first byte.
+    pub(crate) run_queue: Queue,
 }
 
 /// What every reconcile of one watch may use.
@@ -45,8 +53,10 @@ pub(crate) struct Context {
     pub(crate) destinations: Store<DeserializeGuard<OutboundDestination>>,
     /// Whether `destinations` holds the first list.
     pub(crate) destinations_listed: watch::Receiver<bool>,
+    /// The unfinished deliveries by their destinations.
+    pub(crate) unfinished: Index,
     /// The Secrets' versions, where they are watched.
-    pub(crate) secrets: Option<Store<PartialObjectMeta<Secret>>>,
+    pub(crate) secrets: Option<SecretVersions>,
     pub(crate) memory: Memory,
     pub(crate) buckets: Buckets,
     pub(crate) proofs: Proofs,
@@ -69,7 +79,8 @@ impl Context {
         shared: Shared,
         destinations: Store<DeserializeGuard<OutboundDestination>>,
         destinations_listed: watch::Receiver<bool>,
-        secrets: Option<Store<PartialObjectMeta<Secret>>>,
+        unfinished: Index,
+        secrets: Option<SecretVersions>,
         proofs: Proofs,
         (runs, cleanups): (Runs, Cleanups),
     ) -> Self {
@@ -77,6 +88,7 @@ impl Context {
             shared,
             destinations,
             destinations_listed,
+            unfinished,
             secrets,
             memory: Memory::default(),
             buckets: Buckets::default(),
@@ -97,6 +109,26 @@ impl Context {
             .get(&ObjectRef::new(name).within(namespace))
     }
 
+    /// Lets the bucket of that destination go, unless there is a delivery yet that may need it. One with its client and
+    /// credentials is some 50 KiB, and most destinations have nothing to do.
+    pub(crate) fn release_bucket(&self, namespace: &str, name: &str, uid: &str) {
+        if !self.unfinished.is_named(namespace, name) {
+            self.buckets.forget(uid);
+        }
+    }
+
+    /// The same for all destinations, those too that are gone.
+    pub(crate) fn release_buckets(&self) {
+        let destinations = self.destinations.state();
+        let is_needed = |guard: &&Arc<DeserializeGuard<OutboundDestination>>| {
+            let namespace = guard.namespace().unwrap_or_default();
+            self.unfinished.is_named(&namespace, &guard.name_any())
+        };
+        let needed = destinations.iter().filter(is_needed);
+        let needed: HashSet<String> = needed.filter_map(|guard| guard.uid()).collect();
+        self.buckets.retain(|uid| needed.contains(uid));
+    }
+
     /// Whether the watched Secret of an access key is another than the one that was proved with.
     pub(crate) fn secret_changed(
         &self,
@@ -110,11 +142,7 @@ impl Context {
             return false;
         };
         let namespace = destination.namespace().unwrap_or_default();
-        let found = secrets.get(&ObjectRef::new(&key.secret_ref.name).within(&namespace));
-        found
-            .and_then(|secret| secret.resource_version())
-            .as_deref()
-            != proved
+        secrets.differs(&namespace, &key.secret_ref.name, proved)
     }
 }
 

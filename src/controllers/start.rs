@@ -19,9 +19,13 @@ use super::context::{Context, Shared, Turns};
 use super::delivery::{self, Cleanups, Guarded, Runs};
 use super::destination::{self, Proofs};
 use super::error::ReconcileError;
+use super::index::Index;
 use super::observe::{self, Observers, Watched};
+use super::queue::Queue;
 use super::tenancy::plain_http;
-use super::watches::{GuardedDestination, destination_news, filtered, objects, secrets};
+use super::watches::{
+    GuardedDestination, destination_news, filtered, objects, secret_of, secrets, unfinished,
+};
 use super::{events, ledger};
 use crate::config::{Config, ConfigError};
 use crate::metrics::Kind;
@@ -154,6 +158,8 @@ pub(super) fn share_without_identity(
         observers,
         factory: ClientFactory::new(options),
         progress_turns: Arc::new(Turns::for_progress()),
+        proof_queue: Queue::default(),
+        run_queue: Queue::default(),
         config: Arc::new(config),
         identity: None,
         client,
@@ -187,16 +193,20 @@ impl Controllers {
         let (watched_destinations, watched_deliveries) =
             (of_kind(Kind::Destination), of_kind(Kind::Delivery));
         let (destination_writer, destination_events) =
-            objects::<GuardedDestination>(&shared.client, within);
-        let (delivery_writer, delivery_events) = objects::<Guarded>(&shared.client, within);
+            objects::<GuardedDestination>(&shared.client, within, |_| {});
+        let (delivery_writer, delivery_events) =
+            objects::<Guarded>(&shared.client, within, delivery::lighten);
         let (destinations, deliveries) =
             (destination_writer.as_reader(), delivery_writer.as_reader());
-        let (secrets, secret_news) = secrets(&shared, within, &destinations);
-        let (destination_news, tell) = destination_news(deliveries.clone());
+        let signers = Index::default();
+        let (secrets, secret_news) = secrets(&shared, within, signers.clone());
+        let (unfinished, tell_of_delivery) = unfinished();
+        let (destination_news, mut tell) = destination_news(unfinished.clone());
         let context = Arc::new(Context::new(
             shared,
             destinations.clone(),
             destination_news.listed,
+            unfinished,
             secrets,
             proofs,
             (runs, cleanups),
@@ -206,14 +216,21 @@ impl Controllers {
             destination_writer,
             destination_events,
             watched_destinations,
-            tell,
+            move |event| {
+                signers.follow(event, secret_of);
+                tell(event);
+            },
         );
         let destination_controller =
             Controller::for_stream(destination_stream, destinations.clone())
                 .reconcile_on(proof_news)
                 .reconcile_on(secret_news);
-        let delivery_stream =
-            filtered(delivery_writer, delivery_events, watched_deliveries, |_| {});
+        let delivery_stream = filtered(
+            delivery_writer,
+            delivery_events,
+            watched_deliveries,
+            tell_of_delivery,
+        );
         let delivery_controller = Controller::for_stream(delivery_stream, deliveries.clone())
             .reconcile_on(destination_news.concerned)
             .reconcile_on(run_news)
@@ -344,8 +361,10 @@ fn follow_up<K: Resource<DynamicType = ()>>(
 async fn end_runs(context: &Context, deliveries: &Store<Guarded>) {
     loop {
         tokio::time::sleep(END_RUNS_INTERVAL).await;
-        let deliveries = deliveries.state();
-        let uids: HashSet<String> = deliveries.iter().filter_map(|guard| guard.uid()).collect();
+        if context.runs.is_empty() {
+            continue;
+        }
+        let uids = uids(deliveries);
         context.runs.retain(|uid| uids.contains(uid));
     }
 }
@@ -362,21 +381,17 @@ async fn prune(
             tracing::debug!(%error, "no look at ledgers without their deliveries");
         }
         tokio::time::sleep(PRUNE_INTERVAL).await;
-        let known = |uid: &str, uids: &[String]| uids.iter().any(|known| known == uid);
-        let uids: Vec<String> = destinations
-            .state()
-            .iter()
-            .filter_map(|guard| guard.uid())
-            .collect();
-        context.memory.retain(|uid| known(uid, &uids));
-        context.buckets.retain(|uid| known(uid, &uids));
-        context.proofs.retain(|uid| known(uid, &uids));
-        let uids: Vec<String> = deliveries
-            .state()
-            .iter()
-            .filter_map(|guard| guard.uid())
-            .collect();
-        context.cleanups.retain(|uid| known(uid, &uids));
-        context.ledgers.retain(|uid| known(uid, &uids));
+        let known = uids(destinations);
+        context.memory.retain(|uid| known.contains(uid));
+        context.release_buckets();
+        context.proofs.retain(|uid| known.contains(uid));
+        let known = uids(deliveries);
+        context.cleanups.retain(|uid| known.contains(uid));
+        context.ledgers.retain(|uid| known.contains(uid));
     }
+}
+
+fn uids<K: Resource<DynamicType = ()> + Clone + 'static>(objects: &Store<K>) -> HashSet<String> {
+    let objects = objects.state();
+    objects.iter().filter_map(|object| object.uid()).collect()
 }

@@ -182,6 +182,11 @@ where
         }
     }
 
+    /// Whether there is no task, under way or ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks().by_uid.is_empty()
+    }
+
     /// How many tasks are under way.
     pub(crate) fn running(&self) -> usize {
         let tasks = self.tasks();

@@ -1,7 +1,6 @@
 //! What is watched, what of it wakes a reconcile, and whom a change concerns.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use futures::channel::mpsc;
 use futures::{StreamExt as _, TryStreamExt as _, future};
@@ -16,8 +15,9 @@ use tokio::sync::watch;
 
 use super::context::Shared;
 use super::delivery::{self, Guarded};
+use super::index::{Index, Place};
 use super::observe::Watched;
-use crate::api::{OutboundDelivery, OutboundDestination};
+use crate::api::{OutboundDestination, REQUESTED_AT};
 use crate::config::SecretsMode;
 use crate::metrics::Kind;
 
@@ -26,9 +26,28 @@ pub(super) type GuardedDestination = DeserializeGuard<OutboundDestination>;
 
 /// Where the Secrets of the destinations are watched: their versions, and the destinations that a change concerns.
 pub(super) type SecretWatch = (
-    Option<Store<PartialObjectMeta<Secret>>>,
+    Option<SecretVersions>,
     futures::stream::BoxStream<'static, ObjectRef<GuardedDestination>>,
 );
+
+/// The versions of the Secrets that are there.
+pub(crate) struct SecretVersions {
+    store: Store<PartialObjectMeta<Secret>>,
+    /// Whether `store` holds the first list.
+    listed: watch::Receiver<bool>,
+}
+
+impl SecretVersions {
+    /// Whether the Secret is of another version than `proved`, or gone. Nothing is known before the first list is in.
+    pub(super) fn differs(&self, namespace: &str, name: &str, proved: Option<&str>) -> bool {
+        if !*self.listed.borrow() {
+            return false;
+        }
+        let found = self.store.get(&ObjectRef::new(name).within(namespace));
+        let version = found.and_then(|secret| secret.resource_version());
+        version.as_deref() != proved
+    }
+}
 
 /// The API of a kind in one namespace, or in all.
 pub(super) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -45,10 +64,15 @@ where
 pub(super) type Events<K> =
     futures::stream::BoxStream<'static, Result<watcher::Event<K>, watcher::Error>>;
 
-/// An empty cache and the events that fill it.
+/// Objects in one page of a first list: what is held twice while a list is taken in.
+const PAGE: u32 = 250;
+
+/// An empty cache and the events that fill it, in pages: lists that stream aren't in each Kubernetes that we take.
+/// `lighten` takes from each object what no reconcile looks at.
 pub(super) fn objects<K>(
     client: &Client,
     namespace: Option<&str>,
+    lighten: fn(&mut K),
 ) -> (reflector::store::Writer<K>, Events<K>)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -59,10 +83,28 @@ where
         + Sync
         + 'static,
 {
-    let events = watcher(api::<K>(client, namespace), watcher::Config::default());
-    // Managed fields are most of an object and are never looked at.
-    let events = events.modify(|object| object.managed_fields_mut().clear());
+    let events = watcher(api::<K>(client, namespace), pages());
+    let events = events.modify(move |object| {
+        lighten_metadata(object);
+        lighten(object);
+    });
     (reflector::store::Writer::default(), events.boxed())
+}
+
+fn pages() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// Managed fields are most of an object, what kubectl applied last is another copy of it, and labels may be many. Of
+/// the annotations one is ours.
+fn lighten_metadata<K: Resource>(object: &mut K) {
+    let metadata = object.meta_mut();
+    // Not cleared, as what is empty keeps its room.
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    let request = metadata.annotations.take();
+    let request = request.and_then(|mut all| all.remove_entry(REQUESTED_AT));
+    metadata.annotations = request.map(|request| [request].into());
 }
 
 /// Fills the cache, tells of each event once the cache has it, and passes on the objects whose spec, annotations,
@@ -101,9 +143,21 @@ pub(super) struct DestinationNews {
     pub(super) concerned: mpsc::UnboundedReceiver<ObjectRef<Guarded>>,
 }
 
-/// The news, and what has to be told of each event.
+/// The unfinished deliveries by their destinations, kept by what has to be told of each event of deliveries.
+pub(super) fn unfinished() -> (Index, impl FnMut(&watcher::Event<Guarded>) + Send + 'static) {
+    let index = Index::default();
+    let kept = index.clone();
+    let destination = |guard: &Guarded| {
+        let delivery = guard.0.as_ref().ok();
+        let delivery = delivery.filter(|delivery| !delivery::is_finished(delivery))?;
+        Some(delivery.spec.destination_ref.name.clone())
+    };
+    (index, move |event| kept.follow(event, destination))
+}
+
+/// The news for the `unfinished` deliveries, and what has to be told of each event of destinations.
 pub(super) fn destination_news(
-    deliveries: Store<Guarded>,
+    unfinished: Index,
 ) -> (
     DestinationNews,
     impl FnMut(&watcher::Event<GuardedDestination>) + Send + 'static,
@@ -113,12 +167,12 @@ pub(super) fn destination_news(
     let tell = move |event: &watcher::Event<GuardedDestination>| {
         let woken = match event {
             watcher::Event::Apply(changed) | watcher::Event::Delete(changed) => {
-                addressees(&deliveries, changed)
+                addressees(&unfinished, changed)
             }
             // The cache is filled at the end of a list, and may have lost some.
             watcher::Event::InitDone => {
                 is_listed.send_replace(true);
-                unfinished(&deliveries, |_, _| true)
+                refs(unfinished.all())
             }
             watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
         };
@@ -130,77 +184,66 @@ pub(super) fn destination_news(
     (DestinationNews { listed, concerned }, tell)
 }
 
-/// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed.
-pub(super) fn secrets(
-    shared: &Shared,
-    namespace: Option<&str>,
-    destinations: &Store<GuardedDestination>,
-) -> SecretWatch {
+/// In `Watch` mode: the Secrets' versions, and the destinations whose Secret changed, found in `signers`.
+pub(super) fn secrets(shared: &Shared, namespace: Option<&str>, signers: Index) -> SecretWatch {
     if shared.config.secrets == SecretsMode::Get {
         return (None, futures::stream::pending().boxed());
     }
-    let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
     let watched = Watched::begin(&shared.observers, Kind::Secret);
-    let destinations = destinations.clone();
+    let (store, writer) = reflector::store::<PartialObjectMeta<Secret>>();
+    let (is_listed, listed) = watch::channel(false);
     let changed = watcher(
         api::<PartialObjectMeta<Secret>>(&shared.client, namespace),
-        watcher::Config::default(),
+        pages(),
     )
+    .modify(lighten_metadata)
     .default_backoff()
     .reflect(writer)
     .inspect(move |brought| watched.note(brought))
-    .touched_objects()
-    .filter_map(|secret| future::ready(secret.ok()))
-    .flat_map(move |secret| futures::stream::iter(users_of(&destinations, &secret)));
-    (Some(store), changed.boxed())
+    .filter_map(|event| future::ready(event.ok()))
+    .flat_map(move |event| {
+        let woken = match event {
+            watcher::Event::Apply(secret) | watcher::Event::Delete(secret) => {
+                users_of(&signers, &secret)
+            }
+            // The cache is filled at the end of a list, which may lack some or have them in other versions.
+            watcher::Event::InitDone => {
+                is_listed.send_replace(true);
+                refs(signers.all())
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+        };
+        futures::stream::iter(woken)
+    });
+    (Some(SecretVersions { store, listed }), changed.boxed())
+}
+
+/// The Secret that a destination signs with.
+pub(super) fn secret_of(guard: &GuardedDestination) -> Option<String> {
+    let destination = guard.0.as_ref().ok()?;
+    let key = destination.spec.access_key.as_ref()?;
+    Some(key.secret_ref.name.clone())
 }
 
 /// The destinations that sign with that Secret.
 fn users_of(
-    destinations: &Store<GuardedDestination>,
+    signers: &Index,
     secret: &PartialObjectMeta<Secret>,
 ) -> Vec<ObjectRef<GuardedDestination>> {
-    let (namespace, name) = (secret.namespace(), secret.name_any());
-    let names_it = |guard: &&Arc<GuardedDestination>| {
-        let key = guard
-            .0
-            .as_ref()
-            .ok()
-            .and_then(|destination| destination.spec.access_key.as_ref());
-        guard.namespace() == namespace && key.is_some_and(|key| key.secret_ref.name == name)
-    };
-    destinations
-        .state()
-        .iter()
-        .filter(names_it)
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
-        .collect()
+    refs(signers.naming(&secret.namespace().unwrap_or_default(), &secret.name_any()))
 }
 
 /// The unfinished deliveries to that destination.
-fn addressees(
-    deliveries: &Store<Guarded>,
-    destination: &GuardedDestination,
-) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (destination.namespace(), destination.name_any());
-    unfinished(deliveries, |guard, delivery| {
-        guard.namespace() == namespace && delivery.spec.destination_ref.name == name
-    })
+fn addressees(unfinished: &Index, destination: &GuardedDestination) -> Vec<ObjectRef<Guarded>> {
+    refs(unfinished.naming(
+        &destination.namespace().unwrap_or_default(),
+        &destination.name_any(),
+    ))
 }
 
-fn unfinished(
-    deliveries: &Store<Guarded>,
-    concerns: impl Fn(&Guarded, &OutboundDelivery) -> bool,
-) -> Vec<ObjectRef<Guarded>> {
-    let concerned = |guard: &&Arc<Guarded>| {
-        let delivery = guard.0.as_ref().ok();
-        delivery
-            .is_some_and(|delivery| concerns(guard, delivery) && !delivery::is_finished(delivery))
-    };
-    deliveries
-        .state()
-        .iter()
-        .filter(concerned)
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+fn refs<K: Resource<DynamicType = ()>>(places: Vec<Place>) -> Vec<ObjectRef<K>> {
+    let places = places.into_iter();
+    places
+        .map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
         .collect()
 }

@@ -23,4 +23,5 @@ mod observe;
 mod pages;
 mod rbac;
 mod roles;
+mod scale;
 mod schema;

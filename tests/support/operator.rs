@@ -130,7 +130,9 @@ impl Operator {
         self.log_before = self.log().len();
         let file = self.folder.path().join("config.yaml");
         std::fs::write(&file, self.config.render()).expect("write the configuration");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_outbound-operator"));
+        // Another build of it, where one is named: what is measured is built for release.
+        let built = env!("CARGO_BIN_EXE_outbound-operator").into();
+        let mut command = Command::new(std::env::var_os("OUTBOUND_OPERATOR").unwrap_or(built));
         command.arg("run").arg("--config").arg(file);
         // The developer's own AWS settings must not leak into a test, nor a search for a role on EC2.
         for (name, _) in std::env::vars_os() {

@@ -201,10 +201,14 @@ impl S3Server {
         }
     }
 
+    /// One line for each request.
+    pub(crate) fn access_log(&self) -> PathBuf {
+        self.inner.folder.join("access.log")
+    }
+
     /// The requests for objects of a bucket (or for the bucket) so far, in the order of their ends.
     pub(crate) fn requests(&self, bucket: &str) -> Vec<Request> {
-        let log = std::fs::read_to_string(self.inner.folder.join("access.log"))
-            .expect("the server's access log");
+        let log = std::fs::read_to_string(self.access_log()).expect("the server's access log");
         log.lines()
             .filter_map(Request::parse)
             .filter(|request| request.bucket == bucket)

@@ -1,12 +1,14 @@
 //! `OutboundDelivery`: observe, decide what it waits for, start or stop its run, write where it stands.
 
 mod abandon;
+mod bucket;
 mod cleanup;
 mod expire;
 mod finalizer;
 mod gate;
 mod judge;
 mod known;
+mod lighten;
 mod notices;
 mod orphans;
 mod outcome;
@@ -42,6 +44,7 @@ pub(crate) use gate::not_ready;
 use judge::{Difference, Facts, Verdict};
 pub(crate) use judge::{Report, Stage};
 pub(crate) use known::KnownLedgers;
+pub(crate) use lighten::lighten;
 use outcome::Outcome;
 pub(crate) use preview::preview;
 pub use preview::{Preview, Then, Unplanned};

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use kube::ResourceExt as _;
 use tokio::sync::watch;
 
-use super::abandon;
 use super::finalizer::{self, NotAdded};
 use super::gate::Gate;
 use super::judge::{Delivered, Parts, Report, Stage};
@@ -20,12 +19,11 @@ use super::planning::NoPlan;
 use super::prepare;
 use super::request::{self, Md5, Request};
 use super::work_time::{self, WorkTime};
+use super::{abandon, bucket};
 use crate::api::{
     DeliveredObject, DeliveryProgress, DeliveryReason, DeliveryReceipt, OutboundDelivery,
 };
-use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
-use crate::controllers::destination::known;
 use crate::controllers::request_of;
 use crate::controllers::supervisor::Handle;
 use crate::store::{Bucket, Capabilities};
@@ -76,22 +74,28 @@ pub(super) async fn run(work: Work, handle: Handle<Report>) -> Outcome {
 }
 
 async fn work_through(work: &Work, handle: &Handle<Report>) -> End {
+    let begun = || begin(work, handle);
+    match work.context.run_queue.run(&handle.stop, begun).await {
+        Some(Ok(prepared)) => transfer_all(work, handle, prepared).await,
+        Some(Err(end)) => end,
+        None => End::Stopped,
+    }
+}
+
+/// Everything up to the first byte.
+async fn begin(work: &Work, handle: &Handle<Report>) -> Result<Prepared, End> {
     let prepared = tokio::select! {
         biased;
-        () = handle.stop.cancelled() => return End::Stopped,
-        prepared = prepare_all(work, &handle.report) => prepared,
-    };
-    let prepared = match prepared {
-        Ok(prepared) => prepared,
-        Err(end) => return end,
+        () = handle.stop.cancelled() => return Err(End::Stopped),
+        prepared = prepare_all(work, &handle.report) => prepared?,
     };
     match finalizer::add(&work.context, &work.delivery).await {
         Ok(()) => {
             prepared.known.ledger.protect();
-            transfer_all(work, handle, prepared).await
+            Ok(prepared)
         }
-        Err(NotAdded::Deleted) => End::Stopped,
-        Err(NotAdded::Kubernetes(error)) => interrupted(error),
+        Err(NotAdded::Deleted) => Err(End::Stopped),
+        Err(NotAdded::Kubernetes(error)) => Err(interrupted(error)),
     }
 }
 
@@ -104,7 +108,7 @@ struct Prepared {
 }
 
 async fn prepare_all(work: &Work, report: &watch::Sender<Report>) -> Result<Prepared, End> {
-    let bucket = bucket(work).await?;
+    let bucket = bucket::of(work).await?;
     let resolved = work.gate.resolved();
     let request = request::read(
         &work.delivery,
@@ -134,40 +138,6 @@ async fn prepare_all(work: &Work, report: &watch::Sender<Report>) -> Result<Prep
 
 fn interrupted(error: impl std::fmt::Display) -> End {
     End::Interrupted(error.to_string(), Instant::now() + PAUSE)
-}
-
-/// The bucket with the credentials that were last proved; after a restart they are read again.
-async fn bucket(work: &Work) -> Result<watch::Receiver<Bucket>, End> {
-    let context = &work.context;
-    let uid = work.gate.destination_uid();
-    let target = &work.gate.resolved().target;
-    let namespace = work.delivery.namespace().unwrap_or_default();
-    if let Some(live) = context.buckets.subscribe(&namespace, uid)
-        && live.borrow().target() == target
-    {
-        return Ok(live);
-    }
-    let spec = &work.gate.destination().spec;
-    let name = work.gate.destination().name_any();
-    match connect(context, (&namespace, &name), spec, target.clone()).await {
-        Ok(connection) => {
-            let known = known(work.gate.destination());
-            let bucket = match known {
-                Some(known) => connection.bucket.with_capabilities(known),
-                None => connection.bucket,
-            };
-            Ok(context.buckets.publish(&namespace, uid, bucket))
-        }
-        Err(
-            NoConnection::Refused {
-                reason, message, ..
-            }
-            | NoConnection::Unanswered { reason, message },
-        ) => Err(End::AccessLost(
-            format!("{reason}: {message}"),
-            Instant::now(),
-        )),
-    }
 }
 
 async fn transfer_all(work: &Work, handle: &Handle<Report>, prepared: Prepared) -> End {

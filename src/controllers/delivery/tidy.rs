@@ -17,6 +17,15 @@ pub(super) async fn tidy(
     let uid = delivery.uid().unwrap_or_default();
     context.runs.forget(&uid);
     context.ledgers.forget(&uid);
+    let planned = delivery
+        .status
+        .as_ref()
+        .and_then(|status| status.destination.as_ref());
+    if let Some(planned) = planned {
+        let namespace = delivery.namespace().unwrap_or_default();
+        let destination = &delivery.spec.destination_ref.name;
+        context.release_bucket(&namespace, destination, &planned.uid);
+    }
     if !finalizer::is_set(delivery) {
         acknowledge(context, delivery).await?;
         return ttl::enforce(context, delivery).await;
@@ -44,15 +53,25 @@ async fn acknowledge(context: &Context, delivery: &OutboundDelivery) -> Result<(
     let Some(old) = &delivery.status else {
         return Ok(());
     };
-    let new = acknowledged(old, delivery);
-    if new == *old {
+    if acknowledged(old, delivery) == *old {
         return Ok(());
     }
     let api: Api<OutboundDelivery> = Api::namespaced(
         context.client.clone(),
         &delivery.namespace().unwrap_or_default(),
     );
-    status::write(&api, delivery, &new)
+    // The cache has less of it than a write must hold.
+    let whole = api.get(&delivery.name_any()).await;
+    let whole = whole.map_err(ReconcileError::from_status)?;
+    let Some(old) = whole
+        .status
+        .as_ref()
+        .filter(|_| whole.metadata.resource_version == delivery.metadata.resource_version)
+    else {
+        return Err(ReconcileError::Outdated);
+    };
+    let new = acknowledged(old, &whole);
+    status::write(&api, &whole, &new)
         .await
         .map(drop)
         .map_err(ReconcileError::from_status)

@@ -1,6 +1,8 @@
 //! From what a proof brought to what the status says: pure.
 
-use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::capabilities::{published, warning};
 use super::memory::{Ending, Question};
@@ -16,7 +18,7 @@ use crate::store::{Capabilities, ReadBack, Signer};
 const PATIENCE: u32 = 3;
 
 /// `lastVerifiedTime` is written again once it is this old, so that a steady destination costs few writes.
-const VERIFIED_TIME_AGE: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const VERIFIED_TIME_AGE: Duration = Duration::from_secs(3600);
 
 /// What the conditions of a proved destination begin with.
 const PROVED: &str = "our access is proved";
@@ -35,6 +37,21 @@ pub(crate) struct Outcome {
     /// What the role does without our external ID, where it was asked.
     pub(crate) trust: Option<Trust>,
     pub(crate) finding: Finding,
+}
+
+impl Outcome {
+    /// Before anybody was asked.
+    pub(super) const fn not_asked(question: Question) -> Self {
+        Self {
+            question,
+            secret_version: None,
+            region: None,
+            capabilities: None,
+            permissions: None,
+            trust: None,
+            finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
+        }
+    }
 }
 
 /// What is known of our access.
@@ -275,7 +292,8 @@ fn verified_time(old: &DestinationStatus, generation: i64, now: Timestamp) -> Op
         .last_verified_time
         .as_ref()
         .and_then(|text| text.parse().ok());
-    let fresh = old_time.is_some_and(|time| now.duration_since(time) < VERIFIED_TIME_AGE);
+    let fresh =
+        old_time.is_some_and(|time| now.duration_since(time).unsigned_abs() < VERIFIED_TIME_AGE);
     if was_ready && fresh {
         return old.last_verified_time.clone();
     }

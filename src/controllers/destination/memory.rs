@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::schedule;
 use crate::store::Capabilities;
 
 /// The first pause after a failed proof; it doubles up to the interval.
@@ -95,7 +96,7 @@ impl Memory {
         before.map_or(1, |entry| entry.unanswered + 1)
     }
 
-    /// Remembers how a proof ended, and returns the pause until the next: the interval with jitter after a
+    /// Remembers how a proof ended, and returns the pause until the next: until the destination's next turn after a
     /// success, else a backoff with jitter that ends at the interval.
     pub(crate) fn ended(
         &self,
@@ -127,7 +128,7 @@ impl Memory {
             entry.failed + 1
         };
         let pause = match ending {
-            Ending::Verified => jittered(interval),
+            Ending::Verified => schedule::after_proof(uid, interval),
             Ending::Refused | Ending::Unanswered => jittered(backoff(entry.failed, interval)),
         };
         let now = Instant::now();
@@ -192,7 +193,7 @@ impl Memory {
     pub(crate) fn confirmed(&self, uid: &str, interval: Duration) {
         if let Some(entry) = self.entries().get_mut(uid) {
             let now = Instant::now();
-            entry.due = Some(now + jittered(interval));
+            entry.due = Some(now + schedule::after_delivery(uid, interval));
             entry.proved = Some(now);
             entry.unanswered = 0;
         }
@@ -205,11 +206,10 @@ impl Memory {
         }
     }
 
-    /// The Secret's version that the last proof used.
-    pub(crate) fn secret_version(&self, uid: &str) -> Option<String> {
-        self.entries()
-            .get(uid)
-            .and_then(|entry| entry.secret_version.clone())
+    /// The Secret's version that the last proof used; the outer `None` when nothing is remembered of the destination.
+    pub(crate) fn secret_version(&self, uid: &str) -> Option<Option<String>> {
+        let entries = self.entries();
+        entries.get(uid).map(|entry| entry.secret_version.clone())
     }
 
     /// Forgets a destination that is gone.
@@ -233,7 +233,7 @@ fn backoff(failed: u32, limit: Duration) -> Duration {
         .min(limit)
 }
 
-/// Up to a tenth less, so that destinations created together don't stay together.
+/// Up to a tenth less, so that destinations that fail together don't stay together.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - 0.1 * fastrand::f64())
 }
@@ -260,7 +260,8 @@ mod tests {
         }
         assert!(pauses[0] <= FIRST_PAUSE && pauses[0] >= FIRST_PAUSE.mul_f64(0.9));
         assert!(pauses[3] > pauses[0] && pauses.iter().all(|pause| *pause <= HOUR));
-        assert!(memory.ended("u", &question(1), None, Ending::Verified, HOUR) >= HOUR.mul_f64(0.9));
+        let pause = memory.ended("u", &question(1), None, Ending::Verified, HOUR);
+        assert!(pause >= HOUR / 60 && pause <= HOUR + HOUR / 60, "{pause:?}");
         assert!(memory.ended("u", &question(1), None, Ending::Unanswered, HOUR) <= FIRST_PAUSE);
     }
 

@@ -8,6 +8,7 @@ mod once;
 mod permissions;
 mod proof;
 mod resolve;
+mod schedule;
 mod settings;
 mod trust;
 
@@ -20,6 +21,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::EventType;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use capabilities::known;
 pub(crate) use judge::Outcome;
@@ -119,26 +121,27 @@ async fn tell_learned(
 fn due_in(context: &Context, destination: &OutboundDestination) -> Option<Duration> {
     let uid = destination.uid().unwrap_or_default();
     let question = question(destination);
-    if context.secret_changed(destination, context.memory.secret_version(&uid).as_deref()) {
+    // What this process doesn't remember the status does.
+    let proved = match context.memory.secret_version(&uid) {
+        Some(remembered) => remembered,
+        None => destination
+            .status
+            .as_ref()
+            .and_then(|status| status.secret_version.clone()),
+    };
+    if context.secret_changed(destination, proved.as_deref()) {
         return None;
     }
     if let Some(pause) = context.memory.due_in(&uid, &question, Instant::now()) {
         return Some(pause);
     }
     let (ago, pause) = answered_before(destination, &question)?;
-    let secret_version = destination
-        .status
-        .as_ref()
-        .and_then(|status| status.secret_version.clone());
-    context
-        .memory
-        .adopt(&uid, question, secret_version, ago, pause);
+    context.memory.adopt(&uid, question, proved, ago, pause);
     Some(pause)
 }
 
 /// After a restart: a destination that was verified at this generation keeps its schedule; returns how long ago it was
-/// and how long until the next proof. What is overdue is spread over a tenth of the interval, so that a restart is no
-/// storm of proofs.
+/// and how long until the next proof.
 fn answered_before(
     destination: &OutboundDestination,
     question: &Question,
@@ -157,9 +160,9 @@ fn answered_before(
         .parse()
         .ok()?;
     let age = Timestamp::now().duration_since(verified).unsigned_abs();
-    let interval = interval(destination);
-    let spread = interval.mul_f64(0.1 * fastrand::f64());
-    Some((age, interval.saturating_sub(age).max(spread)))
+    let uid = destination.metadata.uid.as_deref().unwrap_or_default();
+    let pause = schedule::after_restart(uid, interval(destination), age);
+    Some((age, pause))
 }
 
 /// Starts a proof. Only one that answers something new is said in the status: a periodic proof touches nothing.
@@ -185,13 +188,38 @@ async fn begin(
         write(context, destination, verifying).await?;
     }
     let uid = destination.uid().unwrap_or_default();
-    let work = proof::prove(context.clone(), destination.clone(), question(destination));
-    context.proofs.start(
-        &uid,
-        ObjectRef::from_obj(&DeserializeGuard(Ok(destination.clone()))),
-        |_| work,
+    let (name, namespace) = (
+        destination.name_any(),
+        destination.namespace().unwrap_or_default(),
     );
+    let object = ObjectRef::new(&name).within(&namespace);
+    let (context_then, question) = (context.clone(), question(destination));
+    context.proofs.start(&uid, object, |handle| async move {
+        prove_in_turn(context_then, (&namespace, &name), question, &handle.stop).await
+    });
     Ok(Action::await_change())
+}
+
+/// Proves the destination once it has its turn, as it is then: what was changed while it waited needs no proof of
+/// its own.
+async fn prove_in_turn(
+    context: Arc<Context>,
+    (namespace, name): (&str, &str),
+    asked: Question,
+    stop: &CancellationToken,
+) -> Outcome {
+    let work = || async {
+        let now = context.destination(namespace, name)?;
+        let destination = now.0.as_ref().ok()?;
+        if destination.spec.suspend == Some(true) {
+            return None;
+        }
+        let question = question(destination);
+        Some(proof::prove(context.clone(), destination.clone(), question).await)
+    };
+    let proved = context.proof_queue.run(stop, work).await.flatten();
+    // It is gone or held, or the operator ends: nobody reads what comes of it.
+    proved.unwrap_or_else(|| Outcome::not_asked(asked))
 }
 
 /// Writes what a proof brought, and plans the next.

@@ -34,15 +34,7 @@ pub(super) async fn prove(
     destination: OutboundDestination,
     question: Question,
 ) -> Outcome {
-    let mut outcome = Outcome {
-        question,
-        secret_version: None,
-        region: None,
-        capabilities: None,
-        permissions: None,
-        trust: None,
-        finding: Finding::Unanswered(DestinationReason::EndpointUnreachable, String::new()),
-    };
+    let mut outcome = Outcome::not_asked(question);
     let resolved = match resolve(
         &context.config,
         &destination.spec,
@@ -130,9 +122,14 @@ async fn with_connection(
                 capabilities(context, destination, &outcome.question, &bucket, dialect);
             outcome.capabilities = Some(capabilities);
             met = capabilities.met;
-            context
-                .buckets
-                .publish(&namespace, &uid, bucket.with_capabilities(capabilities));
+            // A delivery that begins later connects by itself.
+            if context
+                .unfinished
+                .is_named(&namespace, &destination.name_any())
+            {
+                let bucket = bucket.with_capabilities(capabilities);
+                context.buckets.publish(&namespace, &uid, bucket);
+            }
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {

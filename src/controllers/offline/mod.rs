@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::context::{Context, Shared};
 use super::delivery::{self, Cleanups, Preview, Runs, Unplanned};
 use super::destination::{self, Proofs};
+use super::index::Index;
 use super::observe::Observers;
 use super::start::{StartError, share, share_without_identity};
 use crate::api::{Grant, OutboundDelivery, OutboundDestination};
@@ -86,7 +87,8 @@ impl Offline {
         let (_, listed) = watch::channel(true);
         let (proofs, _) = Proofs::new();
         let work = (Runs::new().0, Cleanups::new().0);
-        let context = Context::new(shared, store, listed, None, proofs, work);
+        let unfinished = Index::default();
+        let context = Context::new(shared, store, listed, unfinished, None, proofs, work);
         Self {
             context: Arc::new(context),
         }
