@@ -192,7 +192,11 @@ impl Task<'_> {
         let reader = reader.await??;
         let share = share(context, self.outgoing, stop).await?;
         let mut pieces = Pieces::new(context, self.outgoing, &reader, share.as_ref(), dialect);
-        while pieces.next(stop).await?.is_some() {}
+        while pieces
+            .next(context.read_turn(stop).await?, stop)
+            .await?
+            .is_some()
+        {}
         pieces.digest(stop).await
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
+use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::checksum::Combined;
@@ -92,12 +93,12 @@ impl Piece {
     /// Reads and hashes `range` of the object, its next bytes.
     pub(super) async fn hash(
         context: &Context,
+        turn: SemaphorePermit<'_>,
         reader: &Reader,
         range: ByteRange,
         md5: Option<&Behind>,
         stop: &CancellationToken,
     ) -> Result<Self, ReadFault> {
-        let turn = unless_stopped(stop, context.reads.acquire()).await?;
         let pool = context.resources.memory();
         let hashed = match usize::try_from(range.len) {
             Ok(len) if len <= pool.budget() / PARTS_IN_BUDGET => {
@@ -129,14 +130,13 @@ impl Piece {
 
     /// Has the object's next part compressed, and says whether another comes.
     pub(super) async fn encode(
-        context: &Context,
+        turn: SemaphorePermit<'_>,
         reader: &Reader,
         share: &Share,
         md5: Option<&Behind>,
         stop: &CancellationToken,
     ) -> Result<(Self, More), ReadFault> {
         let buffer = share.buffer(stop).await?;
-        let turn = unless_stopped(stop, context.reads.acquire()).await?;
         let Encoded {
             buffer,
             len,
@@ -195,7 +195,7 @@ impl Piece {
             }
             Memory::Buffered(bytes) => Ok(PartBody::Buffer(bytes)),
             Memory::Released => {
-                let turn = unless_stopped(stop, context.reads.acquire()).await?;
+                let turn = unless_stopped(stop, context.rereads.acquire()).await?;
                 // It was buffered before, so its length is a usize.
                 let len = usize::try_from(self.range.len).unwrap_or(usize::MAX);
                 let pool = context.resources.memory();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
@@ -33,6 +33,9 @@ pub(super) struct Context {
     /// Reads of this delivery that hold memory at once. A source that hangs keeps that much of the
     /// budget and no more, so other deliveries go on.
     pub(super) reads: Semaphore,
+    /// The same for parts that are read again. Apart, as they have their room already: who waits for room with a
+    /// turn to read must not wait for them.
+    pub(super) rereads: Semaphore,
     pub(super) part_size: u64,
     pub(super) read_back: ReadBack,
     pub(super) if_exists: IfExists,
@@ -178,6 +181,16 @@ impl Context {
         stop: &CancellationToken,
     ) -> Result<Room, TransferError> {
         unless_stopped(stop, self.resources.destination().room(bytes)).await
+    }
+
+    /// A turn to read the next part of an object. To be had before room for it, so that of a delivery whose source
+    /// hangs no more parts hold room than are read.
+    pub(super) async fn read_turn(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<SemaphorePermit<'_>, TransferError> {
+        let turn = unless_stopped(stop, self.reads.acquire()).await?;
+        turn.map_err(|_| TransferError::Stopped)
     }
 
     /// [`Context::room`] for another try of `piece`.

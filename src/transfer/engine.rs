@@ -120,6 +120,7 @@ pub async fn run(
         ),
         meter: meter.clone(),
         reads: Semaphore::new(cores().min(READS_AT_ONCE)),
+        rereads: Semaphore::new(cores().min(READS_AT_ONCE)),
         resources,
         part_size: job.part_size,
         read_back: job.read_back,

@@ -53,6 +53,8 @@ mod token;
 #[cfg(test)]
 mod testkit;
 #[cfg(test)]
+mod testledger;
+#[cfg(test)]
 mod tests;
 
 pub use abort::{LeftOpen, abort_open, abort_uploads};

@@ -140,8 +140,9 @@ impl Task<'_> {
         let halt = sending.halt.clone();
         loop {
             sending.reap(held)?;
+            let turn = self.context.read_turn(&halt).await?;
             let room = self.context.room(pieces.largest(), &halt).await?;
-            let Some((number, piece)) = pieces.next(&halt).await? else {
+            let Some((number, piece)) = pieces.next(turn, &halt).await? else {
                 break;
             };
             let there = held.get(&number.get());

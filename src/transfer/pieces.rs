@@ -1,6 +1,7 @@
 //! An object's parts, one behind the other, as they are read: of the file's bytes, or of what these are
 //! compressed to.
 
+use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Piece, ReadFault};
@@ -52,9 +53,10 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Reads the next part as the object's next bytes.
+    /// Reads the next part, in its `turn`, as the object's next bytes.
     pub(super) async fn next(
         &mut self,
+        turn: SemaphorePermit<'_>,
         stop: &CancellationToken,
     ) -> Result<Option<(PartNumber, Piece)>, ReadFault> {
         if self.more == More::No {
@@ -64,7 +66,7 @@ impl<'a> Pieces<'a> {
         let piece = match self.share {
             Some(share) => {
                 let md5 = self.md5.as_ref();
-                let encoded = Piece::encode(self.context, self.reader, share, md5, stop);
+                let encoded = Piece::encode(turn, self.reader, share, md5, stop);
                 let (piece, more) = encoded.await?;
                 self.more = more;
                 piece
@@ -75,7 +77,7 @@ impl<'a> Pieces<'a> {
                     self.more = More::No;
                 }
                 let md5 = self.md5.as_ref();
-                Piece::hash(self.context, self.reader, range, md5, stop).await?
+                Piece::hash(self.context, turn, self.reader, range, md5, stop).await?
             }
         };
         self.next += 1;

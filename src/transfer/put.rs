@@ -65,9 +65,10 @@ impl Task<'_> {
             share.as_ref(),
             dialect,
         );
+        let turn = self.context.read_turn(self.stop()).await?;
         let mut room = Some(self.context.room(pieces.largest(), self.stop()).await?);
         // It fits one part, so it is the first alone.
-        let Some((_, mut piece)) = pieces.next(self.stop()).await? else {
+        let Some((_, mut piece)) = pieces.next(turn, self.stop()).await? else {
             return Err(SourceFault::Transient("the object has no part".to_owned()).into());
         };
         let digest = pieces.digest(self.stop()).await?;

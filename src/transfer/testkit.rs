@@ -1,18 +1,16 @@
-//! A real S3 server, a ledger and a source in memory, and a look at the bucket that isn't our code path.
+//! A real S3 server, a source in memory, and a look at the bucket that isn't our code path.
 
-use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use tempfile::TempDir;
 
-use super::{Ledger, LedgerError, ObjectState, Readable, Slot, Source, SourceFault};
+use super::{Readable, Source, SourceFault};
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, Plan, PlannedObject, SourceFile};
 use crate::store::{
     AccessKey, Acl, Addressing, AwsOptions, Bucket, ClientFactory, Endpoint, PlainHttp, Target,
@@ -187,69 +185,6 @@ fn versitygw() -> &'static Path {
         assert!(output.status.success(), "{build} failed");
         PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()).join("versitygw")
     })
-}
-
-/// Whether the record that fails was written all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crash {
-    Before,
-    After,
-}
-
-type OnRecord = Box<dyn Fn(Slot, &ObjectState) + Send + Sync>;
-
-/// A ledger in memory that can die at its n-th record. What is only noted is lost then.
-#[derive(Default)]
-pub(super) struct MemoryLedger {
-    pub(super) noted: Mutex<BTreeMap<Slot, ObjectState>>,
-    pub(super) states: Mutex<BTreeMap<Slot, ObjectState>>,
-    pub(super) records: AtomicUsize,
-    pub(super) dies: Option<(usize, Crash)>,
-    pub(super) on_record: Option<OnRecord>,
-}
-
-impl MemoryLedger {
-    pub(super) fn states(&self) -> BTreeMap<Slot, ObjectState> {
-        self.states.lock().unwrap().clone()
-    }
-}
-
-impl Ledger for MemoryLedger {
-    fn record(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let number = self.records.fetch_add(1, Ordering::SeqCst);
-            if let Some(on_record) = &self.on_record {
-                on_record(slot, &state);
-            }
-            match self.dies {
-                Some((at, _)) if number > at => return Err(LedgerError("dead".to_owned())),
-                Some((at, Crash::Before)) if number == at => {
-                    return Err(LedgerError("died before".to_owned()));
-                }
-                _ => {}
-            }
-            self.states.lock().unwrap().insert(slot, state);
-            match self.dies {
-                Some((at, _)) if number == at => Err(LedgerError("died after".to_owned())),
-                _ => Ok(()),
-            }
-        })
-    }
-
-    fn note(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.noted.lock().unwrap().insert(slot, state);
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn settle(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        Box::pin(async move {
-            let noted = std::mem::take(&mut *self.noted.lock().unwrap());
-            for (slot, state) in noted {
-                self.record(slot, state).await?;
-            }
-            Ok(())
-        })
-    }
 }
 
 type OnRead = Box<dyn Fn(usize, u64) + Send + Sync>;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::testkit::*;
+use super::testledger::*;
 use super::*;
 use crate::plan::{Crc64, KeyPrefix, Md5Digest, RecordFormat};
 use crate::store::{Bucket, ReadBack};
