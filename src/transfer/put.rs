@@ -72,6 +72,17 @@ impl Task<'_> {
             return Err(SourceFault::Transient("the object has no part".to_owned()).into());
         };
         let digest = pieces.digest(self.stop()).await?;
+        self.put_read(&reader, &mut piece, &mut room, digest).await
+    }
+
+    /// Puts `piece`, which is the whole object, until it is there or can't be.
+    async fn put_read(
+        &self,
+        reader: &Reader,
+        piece: &mut Piece,
+        room: &mut Option<Room>,
+        digest: ObjectDigest,
+    ) -> Result<Landed, ReadFault> {
         let mut earlier = Earlier::Answered;
         let mut tries = 0;
         loop {
@@ -85,7 +96,7 @@ impl Task<'_> {
             }
             tries += 1;
             let seen = self.context.attempts.begin();
-            let error = match self.send(&reader, &mut piece, room.take(), &digest).await? {
+            let error = match self.send(reader, piece, room.take(), &digest).await? {
                 Sent::Landed(landed) => return Ok(landed),
                 Sent::Source(fault) => return Err(ReadFault::Source(fault)),
                 Sent::Refused(error) => error,

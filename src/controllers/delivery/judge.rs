@@ -216,25 +216,7 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
     let conditions = Conditions::from(&facts.old.conditions, facts.generation, facts.now);
     match verdict {
         Verdict::Working => {
-            let (reason, message) = match stage {
-                Stage::Looking => (
-                    DeliveryReason::WaitingForSource,
-                    waiting_for_source(&facts.old.conditions).unwrap_or_default(),
-                ),
-                Stage::Planning => (
-                    DeliveryReason::Planning,
-                    "the source is being read for where to cut",
-                ),
-                Stage::Uploading => (DeliveryReason::Uploading, "objects are being sent"),
-                Stage::Finalizing => (
-                    DeliveryReason::Uploading,
-                    "all objects are there; the receipt is being sent",
-                ),
-                Stage::GivingUp => (
-                    DeliveryReason::DeadlineExceeded,
-                    "it worked for longer than it may; its uploads are being aborted",
-                ),
-            };
+            let (reason, message) = at_work(facts, stage);
             let message = with_remark(message, facts.report);
             conditions.situation(Situation::Working, reason.as_str(), &message)
         }
@@ -274,6 +256,29 @@ fn conditions(facts: &Facts<'_>, verdict: &Verdict, stage: Stage) -> Vec<Conditi
         }
     }
     .finish()
+}
+
+/// What it is at.
+fn at_work<'a>(facts: &Facts<'a>, stage: Stage) -> (DeliveryReason, &'a str) {
+    match stage {
+        Stage::Looking => (
+            DeliveryReason::WaitingForSource,
+            waiting_for_source(&facts.old.conditions).unwrap_or_default(),
+        ),
+        Stage::Planning => (
+            DeliveryReason::Planning,
+            "the source is being read for where to cut",
+        ),
+        Stage::Uploading => (DeliveryReason::Uploading, "objects are being sent"),
+        Stage::Finalizing => (
+            DeliveryReason::Uploading,
+            "all objects are there; the receipt is being sent",
+        ),
+        Stage::GivingUp => (
+            DeliveryReason::DeadlineExceeded,
+            "it worked for longer than it may; its uploads are being aborted",
+        ),
+    }
 }
 
 /// Says beside the message what the customer could grant.

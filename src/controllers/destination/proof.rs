@@ -80,6 +80,16 @@ pub(super) async fn prove(
     outcome
 }
 
+/// Hands the bucket to the deliveries that aren't finished. One that begins later connects by itself.
+fn publish(context: &Context, destination: &OutboundDestination, bucket: Bucket) {
+    let namespace = destination.namespace().unwrap_or_default();
+    let name = destination.name_any();
+    if context.unfinished.is_named(&namespace, &name) {
+        let uid = destination.uid().unwrap_or_default();
+        context.buckets.publish(&namespace, &uid, bucket);
+    }
+}
+
 async fn with_connection(
     context: &Context,
     destination: &OutboundDestination,
@@ -98,7 +108,6 @@ async fn with_connection(
     let caller = caller(&destination.spec, &connection.bucket, principal_arn);
     // Where the last proof could not abort its upload, another would leave another.
     let uid = destination.uid().unwrap_or_default();
-    let namespace = destination.namespace().unwrap_or_default();
     if let Some(message) = context.memory.orphan(&uid, outcome.question.generation)
         && !may_abort(&connection.bucket).await
     {
@@ -122,14 +131,7 @@ async fn with_connection(
                 capabilities(context, destination, &outcome.question, &bucket, dialect);
             outcome.capabilities = Some(capabilities);
             met = capabilities.met;
-            // A delivery that begins later connects by itself.
-            if context
-                .unfinished
-                .is_named(&namespace, &destination.name_any())
-            {
-                let bucket = bucket.with_capabilities(capabilities);
-                context.buckets.publish(&namespace, &uid, bucket);
-            }
+            publish(context, destination, bucket.with_capabilities(capabilities));
             Finding::Verified
         }
         Proof::Orphaned { region, message } => {
