@@ -109,8 +109,8 @@ impl Context {
             .get(&ObjectRef::new(name).within(namespace))
     }
 
-    /// Lets the bucket of that destination go, unless there is a delivery yet that may need it. One with its client and
-    /// credentials is some 50 KiB, and most destinations have nothing to do.
+    /// Lets the bucket of that destination go, unless there is a delivery yet that may need it: most destinations have
+    /// nothing to do, and each bucket holds a client of its own.
     pub(crate) fn release_bucket(&self, namespace: &str, name: &str, uid: &str) {
         if !self.unfinished.is_named(namespace, name) {
             self.buckets.forget(uid);

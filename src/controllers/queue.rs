@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Proofs at once, of all destinations, and as many beginnings of deliveries. A proof is a read of a Secret and three calls
-/// to a store, some 100 ms; so ten thousand new destinations are proved within a minute, over that many connections.
+/// to a store: at 100 ms for all of them, 640 proofs a second.
 const AT_ONCE: usize = 64;
 
 /// Who takes longer goes on without its turn: what hangs, or has a terabyte to read, holds up nobody else.
