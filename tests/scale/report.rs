@@ -78,6 +78,10 @@ pub(crate) fn write(measured: &Measured) {
     std::fs::write(&page, format!("{before}{BEGIN}\n{table}{END}{after}")).expect("write the page");
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "the rows of one table, one behind the other"
+)]
 fn table(measured: &Measured) -> String {
     let size = &measured.size;
     let seconds = |time: Duration| format!("{:.1} s", time.as_secs_f64());
