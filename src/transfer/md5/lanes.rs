@@ -99,6 +99,22 @@ const SINES: [u32; 64] = [
 /// Takes the blocks of `data` into the `states`, each stream's into its own. There are [`LANES`] streams at most,
 /// with the same number of whole blocks each.
 pub(super) fn compress(states: &mut [State], data: &[&[u8]]) {
+    if cfg!(debug_assertions) {
+        // Without optimisation lanes are many times slower than the library, which is never compiled without.
+        one_by_one(states, data);
+    } else {
+        together(states, data);
+    }
+}
+
+fn one_by_one(states: &mut [State], data: &[&[u8]]) {
+    for (state, data) in states.iter_mut().zip(data) {
+        let (blocks, _) = data.as_chunks::<BLOCK>();
+        ::md5::block_api::compress(state, blocks);
+    }
+}
+
+fn together(states: &mut [State], data: &[&[u8]]) {
     match states.len() {
         0 => {}
         1 => in_lanes(states, data, few::<1>),
@@ -241,4 +257,30 @@ fn step<const N: usize, const ROUND: usize, const STEP: usize>(
         next[lane] = sum.rotate_left(rotation).wrapping_add(x);
     }
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lanes_find_what_the_library_finds_one_by_one(
+            data in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 3 * BLOCK), 1..=LANES),
+        ) {
+            let data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
+            let mut found = vec![INITIAL; data.len()];
+            let mut expected = found.clone();
+            together(&mut found, &data);
+            one_by_one(&mut expected, &data);
+            prop_assert_eq!(&found, &expected);
+            if found.len() > 3 {
+                let mut found = vec![INITIAL; data.len()];
+                by_threes(&mut found, &data);
+                prop_assert_eq!(&found, &expected);
+            }
+        }
+    }
 }
