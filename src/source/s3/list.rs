@@ -101,7 +101,7 @@ impl Selection {
 
 impl SourceBucket {
     /// The objects that are selected, in byte order of their keys, each as it is now. Looks at no more than
-    /// [`MAX_ENTRIES`], and keeps no more than [`MAX_MATCHES`] of them.
+    /// [`MAX_ENTRIES`], and keeps no more than `MAX_MATCHES` of them.
     ///
     /// # Errors
     /// [`SourceError::Empty`] when there is none, [`SourceError::KeyInvalid`] for a key that is no path, and whatever
