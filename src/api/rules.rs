@@ -20,14 +20,16 @@ pub(super) fn quantity_positive() -> Rule {
         .message("a size must be more than 0 bytes")
 }
 
-/// Refuses fractions of a byte. Kubernetes rounds a quantity up to whole nanos, so that `0.9999999999`
-/// would pass for 1: no text that could hold less than a nano is looked at further.
+/// Of a quantity: that it is whole, or over the limit, which another rule refuses. Kubernetes rounds a quantity up to
+/// whole nanos, so that `0.9999999999` would pass for 1: no text that could hold less than a nano is looked at
+/// further.
+const WHOLE: &str = "quantity(self).isGreaterThan(quantity('1T')) \
+     || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[num]$|[eE]-'))";
+
+/// Refuses fractions of a byte.
 pub(super) fn quantity_whole() -> Rule {
-    Rule::new(
-        "type(self) == int || !isQuantity(self) || quantity(self).isGreaterThan(quantity('1T')) \
-         || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[num]$|[eE]-'))",
-    )
-    .message("a size must be whole bytes")
+    Rule::new(format!("type(self) == int || !isQuantity(self) || {WHOLE}"))
+        .message("a size must be whole bytes")
 }
 
 /// Refuses more than the product's limit.
@@ -39,10 +41,14 @@ pub(super) fn quantity_limit() -> Rule {
     .message("a size is at most 1T: 1 TB = 10^12 bytes is the limit (1Ti is more than that)")
 }
 
-/// Refuses what is no whole number of bytes, as [`quantity_whole`] does.
+/// Refuses what is no whole number of bytes.
 pub(super) fn bandwidth_form() -> Rule {
-    Rule::new("type(self) == int || (isQuantity(self) && (quantity(self).isGreaterThan(quantity('1T')) || (quantity(self).isInteger() && !self.matches('[.][0-9]{10}|[num]$|[eE]-'))))")
-        .message("a bandwidth is a whole number of bytes a second, or a quantity such as 500k, 20M or 64Mi")
+    Rule::new(format!(
+        "type(self) == int || (isQuantity(self) && ({WHOLE}))"
+    ))
+    .message(
+        "a bandwidth is a whole number of bytes a second, or a quantity such as 500k, 20M or 64Mi",
+    )
 }
 
 /// Keeps a bandwidth where the largest part, 100 MB, still goes out within the 15 minutes for which S3 takes a

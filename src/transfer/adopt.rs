@@ -7,7 +7,7 @@ use super::error::TransferError;
 use super::learned::Ground;
 use super::ledger::Slot;
 use super::object::{Landed, Landing, Step, Task};
-use super::pieces::{Pieces, share};
+use super::pieces::share;
 use crate::plan::{Compression, ObjectDigest};
 use crate::store::{Bucket, ConditionalWrite, Dialect, HeldObject, ReadBack};
 
@@ -45,7 +45,8 @@ impl Task<'_> {
     /// A small object isn't looked for where nothing was found of the others and the store tells by itself: then
     /// the look would be half of the requests, and without it no more than what is under way is sent in vain.
     pub(super) async fn look_first(&self) -> Result<Step, TransferError> {
-        if self.fits_one_put() && self.tells() && self.context.learned.ground() == Ground::Fresh {
+        let tells = self.conditional_write() == ConditionalWrite::Honoured;
+        if self.fits_one_put() && tells && self.context.learned.ground() == Ground::Fresh {
             return Ok(Step::Begin);
         }
         let held = match self.glance().await? {
@@ -88,19 +89,13 @@ impl Task<'_> {
     /// Whether the key must be looked at before it is written, because the store may not honour the
     /// condition that nothing is there. Best effort: somebody may write it in between.
     pub(super) fn must_look(&self) -> bool {
-        self.context.read_back == ReadBack::Granted && !self.tells()
+        self.context.read_back == ReadBack::Granted
+            && self.conditional_write() != ConditionalWrite::Honoured
     }
 
-    /// Whether the store is known to refuse a write where something is.
-    fn tells(&self) -> bool {
-        let capabilities = self.context.bucket().capabilities();
-        capabilities.conditional_write == ConditionalWrite::Honoured
-    }
-
-    /// Whether the store is known to write where something is.
-    pub(super) fn ignores(&self) -> bool {
-        let capabilities = self.context.bucket().capabilities();
-        capabilities.conditional_write == ConditionalWrite::Ignored
+    /// What the store does with a write where something is, as far as is known.
+    pub(super) fn conditional_write(&self) -> ConditionalWrite {
+        self.context.bucket().capabilities().conditional_write
     }
 
     pub(super) fn exists(&self) -> TransferError {
@@ -191,7 +186,7 @@ impl Task<'_> {
         let reader = context.reader(self.outgoing, dialect, stop);
         let reader = reader.await??;
         let share = share(context, self.outgoing, stop).await?;
-        let mut pieces = Pieces::new(context, self.outgoing, &reader, share.as_ref(), dialect);
+        let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         while pieces
             .next(context.read_turn(stop).await?, stop)
             .await?

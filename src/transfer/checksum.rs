@@ -128,7 +128,7 @@ pub(super) struct Counted {
 
 impl InOrder {
     pub(super) fn new(md5: Md5Wanted, records: RecordFormat, dialect: Dialect) -> Self {
-        let with_parts = md5 == Md5Wanted::Yes && dialect == Dialect::ContentMd5;
+        let with_parts = md5 == Md5Wanted::Yes && !md5.is_behind(dialect);
         let md5 = with_parts.then(Md5::new);
         let part = match dialect {
             Dialect::Crc64Nvme => OfPart::Nothing,

@@ -10,9 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, Outgoing, Refused};
 use super::error::TransferError;
 use super::ledger::ObjectState;
-use super::pieces::layout;
+use super::pieces::{Pieces, layout};
 use super::progress::{Notice, ObjectMeter};
+use super::reader::Reader;
 use super::retry::Failure;
+use super::share::Share;
 use super::tally::RetryReason;
 use crate::plan::{ObjectDigest, PartLayout};
 use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
@@ -192,6 +194,16 @@ impl Task<'_> {
 
     pub(super) fn layout(&self) -> PartLayout {
         layout(self.context, self.outgoing)
+    }
+
+    /// The object's parts, to be read from its first on.
+    pub(super) fn pieces<'p>(
+        &'p self,
+        reader: &'p Reader,
+        share: Option<&'p Share>,
+        dialect: Dialect,
+    ) -> Pieces<'p> {
+        Pieces::new(self.context, self.outgoing, reader, share, dialect)
     }
 
     /// The checksums that the store verifies, as far as is known.

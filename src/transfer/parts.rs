@@ -100,13 +100,7 @@ impl Task<'_> {
         let reader = self.context.reader(self.outgoing, dialect, stop).await?;
         let reader = reader.map_err(Broken::Source)?;
         let share = share(self.context, self.outgoing, stop).await?;
-        let mut pieces = Pieces::new(
-            self.context,
-            self.outgoing,
-            &reader,
-            share.as_ref(),
-            dialect,
-        );
+        let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         let mut sending = Sending {
             tasks: JoinSet::new(),
             halt: self.stop().child_token(),

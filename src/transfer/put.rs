@@ -6,12 +6,12 @@ use super::error::TransferError;
 use super::learned::Ground;
 use super::limits::Room;
 use super::object::{Earlier, Landed, Task};
-use super::pieces::{Pieces, share};
+use super::pieces::share;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::ObjectDigest;
-use crate::store::{ErrorClass, ReadBack, Refusal, StoreError};
+use crate::store::{ConditionalWrite, ErrorClass, ReadBack, Refusal, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -58,13 +58,7 @@ impl Task<'_> {
             .reader(self.outgoing, dialect, self.stop())
             .await??;
         let share = share(self.context, self.outgoing, self.stop()).await?;
-        let mut pieces = Pieces::new(
-            self.context,
-            self.outgoing,
-            &reader,
-            share.as_ref(),
-            dialect,
-        );
+        let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         let turn = self.context.read_turn(self.stop()).await?;
         let mut room = Some(self.context.room(pieces.largest(), self.stop()).await?);
         // It fits one part, so it is the first alone.
@@ -87,7 +81,8 @@ impl Task<'_> {
         let mut tries = 0;
         loop {
             // The first look was a moment ago: it is repeated only where nothing else protects what is there.
-            if self.must_look() && (tries > 0 || self.ignores()) {
+            let ignored = self.conditional_write() == ConditionalWrite::Ignored;
+            if self.must_look() && (tries > 0 || ignored) {
                 match self.look(&digest).await? {
                     Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
                     Seen::Another => return Err(self.exists().into()),

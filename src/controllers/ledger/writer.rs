@@ -45,13 +45,6 @@ pub(crate) struct KubeLedger {
     places: BTreeMap<Slot, Place>,
 }
 
-/// Whether a shard's last write is so long ago that what was noted since goes now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Late {
-    Yes,
-    No,
-}
-
 #[derive(Clone, Copy)]
 struct Place {
     shard: usize,
@@ -199,11 +192,9 @@ impl Shard {
     }
 
     /// Whether what was noted has waited long enough, and nobody is writing.
-    fn is_late(&self) -> Late {
-        match self.written.try_lock() {
-            Ok(written) if written.at.elapsed() >= NOTED => Late::Yes,
-            _ => Late::No,
-        }
+    fn is_late(&self) -> bool {
+        let written = self.written.try_lock();
+        written.is_ok_and(|written| written.at.elapsed() >= NOTED)
     }
 
     fn version(&self) -> u64 {
@@ -231,10 +222,10 @@ impl Ledger for KubeLedger {
     fn note(&self, slot: Slot, state: ObjectState) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(async move {
             let (shard, version) = self.change(slot, &state)?;
-            match shard.is_late() {
-                Late::Yes => self.write(shard, version).await,
-                Late::No => Ok(()),
+            if shard.is_late() {
+                self.write(shard, version).await?;
             }
+            Ok(())
         })
     }
 
