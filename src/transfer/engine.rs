@@ -108,6 +108,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<Delivered, TransferError> {
     let meter = Meter::new(progress);
+    let reads = || Semaphore::new(cores().min(READS_AT_ONCE));
     meter.update(|progress| *progress = start_of(&job.plan, job.part_size));
     let context = Arc::new(Context {
         buckets: bucket,
@@ -119,8 +120,8 @@ pub async fn run(
             resources.clone(),
         ),
         meter: meter.clone(),
-        reads: Semaphore::new(cores().min(READS_AT_ONCE)),
-        rereads: Semaphore::new(cores().min(READS_AT_ONCE)),
+        reads: reads(),
+        rereads: reads(),
         resources,
         part_size: job.part_size,
         read_back: job.read_back,

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::support::World;
+use crate::support::process::{Resident, memory_kib};
 
 /// How often the bucket is listed.
 const LISTING: Duration = Duration::from_millis(100);
@@ -78,7 +79,8 @@ pub(crate) fn bucket(world: &World, pid: Arc<Mutex<Option<u32>>>) -> (Arc<Mutex<
             if seen.problems.is_empty() {
                 seen.problems.extend(problem);
             }
-            seen.peak = seen.peak.max(pid.and_then(peak).unwrap_or_default());
+            let peak = pid.and_then(|pid| memory_kib(pid, Resident::Peak));
+            seen.peak = seen.peak.max(peak.unwrap_or_default());
         }
     });
     (seen, Observer(task))
@@ -101,13 +103,4 @@ fn look(folder: &Path) -> Option<String> {
         })
         .collect();
     (!missing.is_empty()).then(|| format!("receipt: it was there before {missing:?}"))
-}
-
-/// `VmHWM` of a process, in KiB.
-fn peak(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }

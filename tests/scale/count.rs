@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::seed::Cluster;
 use crate::support::Operator;
+use crate::support::process::Resident;
 
 /// Requests to the apiserver that the operator makes, by verb and resource. Nobody else makes such ones meanwhile.
 #[derive(Clone, Debug, Default)]
@@ -50,11 +51,7 @@ impl Calls {
     }
 
     pub(crate) fn since(&self, before: &Calls) -> Calls {
-        let since = self.0.iter().map(|(call, count)| {
-            let before = before.0.get(call).copied().unwrap_or_default();
-            (call.clone(), count - before)
-        });
-        Calls(since.filter(|(_, count)| *count > 0).collect())
+        Calls(gained(&self.0, &before.0))
     }
 
     /// All but those for the Lease.
@@ -99,11 +96,7 @@ impl Requests {
     }
 
     pub(crate) fn since(&self, before: &Requests) -> Requests {
-        let since = self.0.iter().map(|(second, count)| {
-            let before = before.0.get(second).copied().unwrap_or_default();
-            (second.clone(), count - before)
-        });
-        Requests(since.filter(|(_, count)| *count > 0).collect())
+        Requests(gained(&self.0, &before.0))
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -116,6 +109,15 @@ impl Requests {
     }
 }
 
+/// What was counted since `before`, where anything was.
+fn gained<K: Ord + Clone>(now: &BTreeMap<K, u64>, before: &BTreeMap<K, u64>) -> BTreeMap<K, u64> {
+    let gained = now.iter().map(|(what, count)| {
+        let before = before.get(what).copied().unwrap_or_default();
+        (what.clone(), count - before)
+    });
+    gained.filter(|(_, count)| *count > 0).collect()
+}
+
 /// The operator's memory that is in RAM, in MiB.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {
@@ -125,15 +127,10 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn of(operator: &Operator) -> Memory {
-        let pid = operator.pid().expect("a running operator");
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let kib = |field: &str| -> u64 {
-            let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        };
+        let mib = |what| operator.memory(what) >> 20;
         Memory {
-            now: kib("VmRSS:") / 1024,
-            most: kib("VmHWM:") / 1024,
+            now: mib(Resident::Now),
+            most: mib(Resident::Peak),
         }
     }
 }

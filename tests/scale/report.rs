@@ -15,6 +15,7 @@ const END: &str = "<!-- make scale: end -->";
 const DOCUMENTED: usize = 10_000;
 
 /// What was measured.
+#[derive(Default)]
 pub(crate) struct Measured {
     size: Size,
     pub(crate) first_reconcile: Duration,
@@ -46,20 +47,7 @@ impl Measured {
     pub(crate) fn new(size: &Size) -> Measured {
         Measured {
             size: size.clone(),
-            first_reconcile: Duration::ZERO,
-            all_verified: Duration::ZERO,
-            memory_verified: Memory::default(),
-            calls_verified: Calls::default(),
-            requests_verified: 0,
-            all_delivered: Duration::ZERO,
-            first_bytes: Vec::new(),
-            restarted: Duration::ZERO,
-            all_reconciled: Duration::ZERO,
-            watched_restarted: Duration::ZERO,
-            calls_restarted: Calls::default(),
-            requests_restarted: 0,
-            memory_restarted: Memory::default(),
-            idle: None,
+            ..Measured::default()
         }
     }
 }

@@ -30,7 +30,7 @@ const AGE: SignedDuration = SignedDuration::from_mins(90);
 const WIRED: &str = "wired";
 
 /// How many objects, and for how long they are watched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Size {
     pub(crate) destinations: usize,
     /// Finished ones.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::control_plane::ControlPlane;
-use super::process::{Leashed, Scratch};
+use super::process::{Leashed, Resident, Scratch, memory_kib};
 use super::s3::{Credentials, S3Server};
 
 /// How long a shutdown may take; an operator that needs longer is killed. A pod has as much by default.
@@ -186,6 +186,12 @@ impl Operator {
     /// The process's id, while it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Leashed::pid)
+    }
+
+    /// Bytes of memory that it has, or had at most.
+    pub(crate) fn memory(&self, what: Resident) -> u64 {
+        let pid = self.pid().expect("a running operator");
+        memory_kib(pid, what).expect("its memory") * 1024
     }
 
     pub(crate) fn config(&self) -> &OperatorConfig {

@@ -154,6 +154,26 @@ impl Drop for Leashed {
     }
 }
 
+/// Memory of a process in RAM.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Resident {
+    /// What it has now.
+    Now,
+    /// The most that it ever had.
+    Peak,
+}
+
+/// Its KiB, as the kernel counts them (proc(5)); `None` once the process is gone.
+pub(crate) fn memory_kib(pid: u32, what: Resident) -> Option<u64> {
+    let field = match what {
+        Resident::Now => "VmRSS:",
+        Resident::Peak => "VmHWM:",
+    };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
 /// Where the tools are: `tests/tools/NAME`.
 pub(crate) fn tool(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -9,6 +9,7 @@ use super::{
     PART, assert_same, completes, content, count, deliver, delivered, fails, large_table, measure,
     nothing_internal_is_left, receipt, succeeded, table,
 };
+use crate::support::process::Resident;
 use crate::support::{OperatorConfig, S3Server, World};
 
 /// The formats as the manifest, the key and the header `Content-Type` name them.
@@ -231,15 +232,6 @@ fn another_encoder_was_here(world: &World) {
         .ok();
 }
 
-/// The most memory that the operator ever held, in bytes.
-fn peak(world: &World) -> u64 {
-    let id = world.operator.pid().expect("a running operator");
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() * 1024
-}
-
 #[tokio::test]
 async fn a_large_file_takes_the_budget_and_no_more_and_too_little_is_said() {
     let start = |topic: &'static str, memory: &'static str| async move {
@@ -254,7 +246,7 @@ async fn a_large_file_takes_the_budget_and_no_more_and_too_little_is_said() {
         world
     };
     let world = start("compressed-memory", "40Mi").await;
-    let idle = peak(&world);
+    let idle = world.operator.memory(Resident::Peak);
     let source = large_table(4, 120 << 20);
     world.file("large.csv", &source);
     for (format, ..) in FORMATS {
@@ -264,7 +256,7 @@ async fn a_large_file_takes_the_budget_and_no_more_and_too_little_is_said() {
         let delivery = completes(&world, &name).await;
         assert_same(&received(&world, &delivery), &source);
         // The budget, and as much again for the connections' and the allocator's own.
-        let grown = peak(&world).saturating_sub(idle);
+        let grown = world.operator.memory(Resident::Peak).saturating_sub(idle);
         assert!(
             grown < 2 * (40 << 20) + (16 << 20),
             "{idle} bytes at rest, {grown} more for {format}"

@@ -107,15 +107,21 @@ async fn small_one_completes(world: &World, name: &str) {
     completes(world, name).await;
 }
 
+/// Begins to deliver so many bytes to `acme`, of which no part passes: what was asked for them.
+fn big_one(world: &World, wire: &Wire, bytes: u64) -> Asked {
+    let asked = Asked::default();
+    hold(wire, &[("big", 0, &asked)]);
+    sparse(world, "big.bin", bytes);
+    deliver(world, "big", "big.bin", PLAIN);
+    asked
+}
+
 const PLAIN: &str = "  receipt: {md5: false}\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_at_once_follow_the_limit_while_a_delivery_runs() {
     let (world, wire) = world("limits", "{\"maxConcurrentParts\":2}", |config| config).await;
-    let asked = Asked::default();
-    hold(&wire, &[("big", 0, &asked)]);
-    sparse(&world, "big.bin", 100 << 20);
-    deliver(&world, "big", "big.bin", PLAIN);
+    let asked = big_one(&world, &wire, 100 << 20);
     asked.become_(2).await;
     small_one_completes(&world, "first").await;
     assert_eq!(asked.parts(), [1, 2]);
@@ -164,10 +170,7 @@ async fn parts_at_once_follow_the_limit_while_a_delivery_runs() {
 async fn a_bandwidth_bounds_what_is_under_way_to_what_it_sends_in_time() {
     // 4 s of 5 MB/s hold three parts of 5 MiB.
     let (world, wire) = world("bandwidth", "{\"bandwidth\":\"5M\"}", |config| config).await;
-    let asked = Asked::default();
-    hold(&wire, &[("big", 0, &asked)]);
-    sparse(&world, "big.bin", 30 << 20);
-    deliver(&world, "big", "big.bin", PLAIN);
+    let asked = big_one(&world, &wire, 30 << 20);
     asked.become_(3).await;
     small_one_completes(&world, "small").await;
     assert_eq!(asked.parts(), [1, 2, 3]);
@@ -181,10 +184,7 @@ async fn a_bandwidth_bounds_what_is_under_way_to_what_it_sends_in_time() {
 async fn a_small_delivery_passes_a_terabyte_whose_store_hangs() {
     let few = |config: OperatorConfig| config.with("transfer.maxConcurrentParts", 3);
     let (world, wire) = world("terabyte", "null", few).await;
-    let asked = Asked::default();
-    hold(&wire, &[("big", 0, &asked)]);
-    sparse(&world, "big.bin", 1_000_000_000_000);
-    deliver(&world, "big", "big.bin", PLAIN);
+    let asked = big_one(&world, &wire, 1_000_000_000_000);
     // All that it may have; a part of 10,000 has 100 MB.
     asked.become_(2).await;
     for name in ["first", "second"] {

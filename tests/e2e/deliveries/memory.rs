@@ -1,18 +1,8 @@
 //! Memory is what the configuration says, whatever the file's size.
 
 use super::{assert_same, completes, deliver, large_table};
+use crate::support::process::Resident;
 use crate::support::{S3Server, World};
-
-/// The most memory that a process ever held, in bytes.
-fn peak(world: &World) -> u64 {
-    let id = world.operator.pid().expect("a running operator");
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
 
 async fn world(topic: &str, memory: &str) -> World {
     let change = |config: crate::support::OperatorConfig| {
@@ -29,12 +19,12 @@ async fn world(topic: &str, memory: &str) -> World {
 #[tokio::test]
 async fn a_large_file_takes_the_budget_and_no_more() {
     let world = world("memory-budget", "16Mi").await;
-    let idle = peak(&world);
+    let idle = world.operator.memory(Resident::Peak);
     let source = large_table(1, 300 << 20);
     world.file("large.bin", &source);
     deliver(&world, "large", "large.bin", "  receipt: {md5: false}\n");
     completes(&world, "large").await;
-    let peak = peak(&world);
+    let peak = world.operator.memory(Resident::Peak);
     assert_same(&world.bucket.files()["audience/large.bin"], &source);
     // The budget, and as much again for the connections' and the allocator's own.
     let (budget, grown) = (16 << 20, peak.saturating_sub(idle));
@@ -56,5 +46,9 @@ async fn parts_that_outgrow_the_budget_are_streamed() {
     deliver(&world, "streamed", "large.bin", "  split: {size: 25M}\n");
     let delivery = completes(&world, "streamed").await;
     assert_same(&super::joined(&world.bucket, &delivery), &source);
-    assert!(peak(&world) < 100 << 20, "{}", peak(&world));
+    assert!(
+        world.operator.memory(Resident::Peak) < 100 << 20,
+        "{}",
+        world.operator.memory(Resident::Peak)
+    );
 }
