@@ -68,7 +68,7 @@ def counted(path):
 
 
 def manifests(target, prefix, source, options):
-    """The objects that a delivery takes, with `options` for its spec and the destination's."""
+    """The objects that a delivery takes, with `options` for its spec and the destination's; None takes a field away."""
     metadata = {"namespace": "bench"}
     destination = {
         "bucket": BUCKET,
@@ -81,10 +81,11 @@ def manifests(target, prefix, source, options):
     }
     secret = {"accessKeyId": target.access, "secretAccessKey": target.secret}
     objects = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key", **metadata}, "stringData": secret}]
-    if target.ca:
+    if target.ca and destination["endpoint"]:
         destination["caBundleRef"] = {"name": "ca"}
         data = {"ca.crt": target.ca.read_text()}
         objects.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ca", **metadata}, "data": data})
+    destination = {name: value for name, value in destination.items() if value is not None}
     spec = {"destinationRef": {"name": "target"}, "source": source, **options.get("delivery", {})}
     for kind, name, content in [("OutboundDestination", "target", destination), ("OutboundDelivery", "sent", spec)]:
         named = {"kind": kind, "metadata": {"name": name, **metadata}}
@@ -109,6 +110,32 @@ def ours(tools, target, name, source, files, md5, config=None, environment=None,
         return tools.run(command, {"RUST_LOG": "warn", **(environment or {})})
 
     return tools.sent(target, name, files, send, receipts=1)
+
+
+def as_on_aws(target, **destination):
+    """What makes of the target what Amazon S3 is to the operator: not a store of which nothing is known before the first
+    receipt, but one that honours conditions. Our own identity writes there, as in a customer's account."""
+    owned = {"bucket": BUCKET, "owners": [target.account], "prefixes": [""]}
+    return {
+        "config": {
+            "clusterId": "bench",
+            "identity": {
+                "accountId": "999988887777",
+                "principalArn": "arn:aws:iam::999988887777:role/outbound",
+                "region": "us-east-1",
+            },
+            "endpoints": {"s3": target.endpoint},
+            "tenancy": [{"namespaces": ["bench"], "crossAccountBuckets": [owned]}],
+        },
+        "environment": target.environment(),
+        "destination": {
+            "permissionMode": "CrossAccount",
+            "bucketOwner": target.account,
+            "endpoint": None,
+            "accessKey": None,
+            **destination,
+        },
+    }
 
 
 def volume(tools, path):

@@ -12,8 +12,10 @@ BUCKET = "bench-inbound"
 class Target:
     """A server: where it is, who may write to it, and what became of what was sent."""
 
-    def __init__(self, endpoint, access, secret, ca, arrived, forget):
+    def __init__(self, endpoint, account, access, secret, ca, arrived, forget):
         self.endpoint = endpoint
+        # Who owns the bucket there.
+        self.account = account
         self.access = access
         self.secret = secret
         # A file with the authority that signed its certificate, where it has one.
@@ -97,8 +99,8 @@ class Servers:
             ask("DELETE", prefix)
 
         return {
-            "http": Target(http, "sink", "sink-secret", None, arrived, forget),
-            "tls": Target(tls, "sink", "sink-secret", folder / "ca.crt", arrived, forget),
+            "http": Target(http, "111122223333", "sink", "sink-secret", None, arrived, forget),
+            "tls": Target(tls, "111122223333", "sink", "sink-secret", folder / "ca.crt", arrived, forget),
         }
 
     def _versitygw(self):
@@ -121,7 +123,8 @@ class Servers:
             for path in files(prefix):
                 path.unlink()
 
-        target = Target(endpoint, access, secret, None, arrived, forget)
+        # The test server's accounts are its access keys.
+        target = Target(endpoint, access, access, secret, None, arrived, forget)
         make = [self.tool("s5cmd", "s5cmd"), "--endpoint-url", endpoint, "mb", f"s3://{BUCKET}"]
         subprocess.run(make, env=target.environment(), check=True, stdout=subprocess.DEVNULL)
         return {"gw": target}

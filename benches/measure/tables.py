@@ -9,13 +9,14 @@ from typing import Callable
 import contestants
 import run
 import work
-from contestants import Tools, counted, ours, peers, volume
+from contestants import Tools, as_on_aws, counted, ours, peers, volume
 from servers import BUCKET, ROOT
 
 TARGETS = {"tls": "the sink over TLS", "http": "the sink over plain HTTP", "gw": "versitygw, which stores"}
 
 # In these names a contestant is ours.
 OURS = "ours"
+SMALL = f"{OURS}: 1,000 files"
 
 
 @dataclass
@@ -123,16 +124,10 @@ def settings(tools, target):
     return [
         ours(tools, target, f"{OURS}: 8 splits, md5: false", large, files, False, delivery=cut),
         ours(tools, target, f"{OURS}: 8 splits, md5: true", large, files, True, delivery=cut),
-        ours(tools, target, f"{OURS}: 1,000 files, write-only", small, counted(folder), False),
-        ours(
-            tools,
-            target,
-            f"{OURS}: 1,000 files, readBack: Granted",
-            small,
-            counted(folder),
-            False,
-            destination=granted(),
-        ),
+        ours(tools, target, f"{SMALL}, write-only", small, counted(folder), False),
+        ours(tools, target, f"{SMALL}, readBack: Granted", small, counted(folder), False, **as_on_aws(target, **granted())),
+        # Of another store than Amazon's nothing is known before the first receipt.
+        ours(tools, target, f"{SMALL}, the same to a new store", small, counted(folder), False, destination=granted()),
     ]
 
 
@@ -145,8 +140,8 @@ def s3_source(tools, target):
         "clusterId": "bench",
         # The customer's account of the test server, who owns its buckets, is us here.
         "identity": {
-            "accountId": gateway.access,
-            "principalArn": f"arn:aws:iam::{gateway.access}:root",
+            "accountId": gateway.account,
+            "principalArn": f"arn:aws:iam::{gateway.account}:root",
             "region": "us-east-1",
         },
         "endpoints": {"s3": gateway.endpoint, "allow": [target.endpoint], "allowPlainHttp": True},

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
 use super::body::Piece;
+use super::body_slot::BodySlot;
 use super::checksum::{InOrder, Md5Wanted};
 use super::error::TransferError;
-use super::lane::BodySlot;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
 use super::limits::Room;

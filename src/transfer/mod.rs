@@ -11,7 +11,7 @@
 //! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
 //! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
-//! | `resources`, `gate`, `limits`, `bandwidth`, `lane`, `cores` | what all deliveries share, in turn by destination; what a destination bears and may have |
+//! | `resources`, `gate`, `limits`, `bandwidth`, `body_slot`, `cores` | what all deliveries share, in turn by destination; what a destination bears and may have |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
@@ -19,6 +19,7 @@ mod abort;
 mod adopt;
 mod bandwidth;
 mod body;
+mod body_slot;
 mod checksum;
 mod complete;
 mod content;
@@ -28,7 +29,6 @@ mod encode;
 mod engine;
 mod error;
 mod gate;
-mod lane;
 mod learned;
 mod ledger;
 mod limits;

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::body::{Piece, ReadFault};
+use super::body_slot::BodySlot;
 use super::context::{Context, Outgoing};
 use super::error::TransferError;
-use super::lane::BodySlot;
 use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
 use super::pieces::{Pieces, share};

@@ -1,9 +1,9 @@
 //! What all deliveries of the process share, and how it is dealt out among destinations.
 
 use super::body::held;
+use super::body_slot::BodySlot;
 use super::engine::READS_AT_ONCE;
 use super::gate::Gate;
-use super::lane::BodySlot;
 use super::limits::{DestinationLimit, DestinationLimits, Limits, Room};
 use super::md5::{AHEAD, Crew, LANES};
 use super::memory::MemoryPool;

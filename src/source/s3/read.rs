@@ -89,11 +89,18 @@ impl OpenObject {
         Ok(())
     }
 
+    /// Whether a listing, which works where the plan came from, no longer shows the object.
+    fn is_gone(&self) -> bool {
+        matches!(self.bucket.has(&self.key), Ok(false))
+    }
+
     fn failed(&self, error: Interrupted) -> SourceError {
         let change = match &error {
             Interrupted::Store(error) => match error.status {
                 Some(412) => Some(ObjectChange::Overwritten),
                 Some(404) if error.is("NoSuchKey") => Some(ObjectChange::Gone),
+                // Who may list a prefix alone is told 403 of a key that isn't there, as of one that is denied.
+                Some(403) if self.is_gone() => Some(ObjectChange::Gone),
                 // The object that is there now is shorter.
                 Some(416) => Some(ObjectChange::Overwritten),
                 _ => None,

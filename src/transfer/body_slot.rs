@@ -19,19 +19,19 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Leave to have one request with a body under way, for as long as it lives.
 pub(super) struct BodySlot {
-    lane: Arc<Lane>,
+    watched: Arc<Watched>,
     leave: Leave,
     _process: Grant,
 }
 
 /// What the store sees of it.
 #[derive(Debug)]
-struct Lane {
+struct Watched {
     destination: DestinationLimit,
     moved: Mutex<Instant>,
 }
 
-impl Pace for Lane {
+impl Pace for Watched {
     fn turn(&self, wanted: usize) -> (usize, Option<Instant>) {
         *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.destination.pacer().turn(wanted)
@@ -42,7 +42,7 @@ impl BodySlot {
     pub(super) fn new(destination: DestinationLimit, leave: Leave, process: Grant) -> Self {
         let moved = Mutex::new(Instant::now());
         Self {
-            lane: Arc::new(Lane { destination, moved }),
+            watched: Arc::new(Watched { destination, moved }),
             leave,
             _process: process,
         }
@@ -50,7 +50,7 @@ impl BodySlot {
 
     /// Who paces the body.
     pub(super) fn pace(&self) -> Arc<dyn Pace> {
-        Arc::clone(&self.lane) as Arc<dyn Pace>
+        Arc::clone(&self.watched) as Arc<dyn Pace>
     }
 
     /// Waits until the request has stood still while another destination waits, and this one has another request
@@ -59,7 +59,7 @@ impl BodySlot {
         loop {
             tokio::time::sleep(LOOK).await;
             let moved = *self
-                .lane
+                .watched
                 .moved
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
