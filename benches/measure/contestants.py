@@ -124,7 +124,7 @@ def as_on_aws(target, **destination):
                 "principalArn": "arn:aws:iam::999988887777:role/outbound",
                 "region": "us-east-1",
             },
-            "endpoints": {"s3": target.endpoint},
+            "endpoints": {"s3": target.endpoint, "allowPlainHttp": True},
             "tenancy": [{"namespaces": ["bench"], "crossAccountBuckets": [owned]}],
         },
         "environment": target.environment(),

@@ -99,7 +99,7 @@ def many(tools, target):
     source, files = volume(tools, path), counted(path)
     mine = [
         ours(tools, target, f"{OURS}, write-only", source, files, False),
-        ours(tools, target, f"{OURS}, readBack: Granted", source, files, False, destination=granted()),
+        ours(tools, target, f"{OURS}, readBack: Granted", source, files, False, **as_on_aws(target, **granted())),
     ]
     return mine + peers(tools, target, path)
 

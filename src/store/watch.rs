@@ -161,8 +161,9 @@ impl WatchedBody {
     }
 }
 
-/// Bytes in one slice: large enough to cost nothing, small enough to be seen on a slow link.
-const SLICE: usize = 128 << 10;
+/// Bytes in one slice: one call of the kernel takes it, which wakes the other side less often than many; and on a link
+/// of 3 Mbit/s it is seen to move every 3 s.
+const SLICE: usize = 1 << 20;
 
 impl Body for WatchedBody {
     type Data = Bytes;

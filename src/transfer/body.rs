@@ -9,7 +9,8 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::checksum::Combined;
+use super::checksum::{Counted, PartEnd};
+use super::combined::Combined;
 use super::context::{Context, unless_stopped};
 use super::error::TransferError;
 use super::md5::Behind;
@@ -90,7 +91,7 @@ enum Memory {
 }
 
 impl Piece {
-    /// Reads and hashes `range` of the object, its next bytes.
+    /// Reads and hashes `range` of the object, its next bytes, and says what was counted up to its end.
     pub(super) async fn hash(
         context: &Context,
         turn: SemaphorePermit<'_>,
@@ -98,51 +99,49 @@ impl Piece {
         range: ByteRange,
         md5: Option<&Behind>,
         stop: &CancellationToken,
-    ) -> Result<Self, ReadFault> {
+    ) -> Result<(Self, Counted), ReadFault> {
         let pool = context.resources.memory();
         let hashed = match usize::try_from(range.len) {
             Ok(len) if len <= pool.budget() / PARTS_IN_BUDGET => {
                 let buffer = unless_stopped(stop, pool.acquire(len)).await??;
                 let hash = reader.hash(range.offset, buffer, Then::PartEnds);
-                let Hashed {
-                    buffer,
-                    crc64,
-                    checksum,
-                } = unless_stopped(stop, hash).await??;
-                (crc64, checksum, Memory::Buffered(buffer.freeze()))
+                let Hashed { buffer, crc64, end } = unless_stopped(stop, hash).await??;
+                (crc64, end, Memory::Buffered(buffer.freeze()))
             }
             _ => hash_in_chunks(pool, reader, range, md5, stop).await?,
         };
         drop(turn);
-        let (crc, checksum, memory) = hashed;
+        let (crc, end, memory) = hashed;
+        let PartEnd { checksum, counted } = end.ok_or_else(no_end)?;
         if let Memory::Buffered(bytes) = &memory {
             push(md5, bytes, stop).await?;
         }
-        Ok(Self {
+        let piece = Self {
             range,
             source: range.len,
             crc,
             checksum: checksum.unwrap_or(PartChecksum::Crc64(crc)),
             memory,
             broken: Arc::default(),
-        })
+        };
+        Ok((piece, counted))
     }
 
-    /// Has the object's next part compressed, and says whether another comes.
+    /// Has the object's next part compressed, and says what was counted up to its end and whether another comes.
     pub(super) async fn encode(
         turn: SemaphorePermit<'_>,
         reader: &Reader,
         share: &Share,
         md5: Option<&Behind>,
         stop: &CancellationToken,
-    ) -> Result<(Self, More), ReadFault> {
+    ) -> Result<(Self, Counted, More), ReadFault> {
         let buffer = share.buffer(stop).await?;
         let Encoded {
             buffer,
             len,
             source,
             crc64,
-            checksum,
+            end: PartEnd { checksum, counted },
             then,
         } = unless_stopped(stop, reader.encode(buffer)).await??;
         drop(turn);
@@ -159,7 +158,7 @@ impl Piece {
             memory: Memory::Kept(bytes),
             broken: Arc::default(),
         };
-        Ok((piece, then))
+        Ok((piece, counted, then))
     }
 
     /// Bytes of the source that were read for it: what progress counts.
@@ -256,18 +255,23 @@ async fn push(
     }
 }
 
+/// A part has a byte, or it is the one part of an empty object, which is read too.
+fn no_end() -> SourceFault {
+    SourceFault::Transient("a part was read and has no end".to_owned())
+}
+
 async fn hash_in_chunks(
     pool: &MemoryPool,
     reader: &Reader,
     range: ByteRange,
     md5: Option<&Behind>,
     stop: &CancellationToken,
-) -> Result<(Crc64, Option<PartChecksum>, Memory), ReadFault> {
+) -> Result<(Crc64, Option<PartEnd>, Memory), ReadFault> {
     let chunk = chunk(pool.budget());
     let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
     let mut combined = Combined::new();
     let mut rest = range;
-    let mut checksum = None;
+    let mut end = None;
     while rest.len > 0 {
         let (offset, len) = first_of(&mut rest, chunk);
         let then = match rest.len {
@@ -277,10 +281,10 @@ async fn hash_in_chunks(
         let buffer = unless_stopped(stop, share.acquire(len)).await??;
         let hashed = unless_stopped(stop, reader.hash(offset, buffer, then)).await??;
         combined.append(hashed.crc64, hashed.buffer.len() as u64);
-        checksum = hashed.checksum;
+        end = hashed.end;
         push(md5, &hashed.buffer.freeze(), stop).await?;
     }
-    Ok((combined.crc(), checksum, Memory::Streamed { share, chunk }))
+    Ok((combined.crc(), end, Memory::Streamed { share, chunk }))
 }
 
 /// Takes the first `chunk` bytes off `rest`: their offset and how many they are.

@@ -3,6 +3,7 @@
 use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
 
+use super::combined::Combined;
 use crate::plan::{Crc64, Md5Digest, ObjectDigest, RecordFormat};
 use crate::source::RecordCounter;
 use crate::store::{Dialect, PartChecksum, crc32c};
@@ -53,49 +54,6 @@ pub(super) fn crc64(bytes: &[u8]) -> Crc64 {
     crc.finish()
 }
 
-/// A checksum that grows at its end by pieces whose own checksums are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Combined {
-    crc: Crc64,
-    bytes: u64,
-}
-
-impl Combined {
-    /// Of no bytes.
-    pub(super) fn new() -> Self {
-        Self {
-            crc: Crc::new().finish(),
-            bytes: 0,
-        }
-    }
-
-    /// Appends `bytes` bytes whose checksum is `crc`.
-    pub(super) fn append(&mut self, crc: Crc64, bytes: u64) {
-        self.crc = match self.bytes {
-            // Combining takes as long as the CRC of a megabyte, and most objects have one part.
-            0 => crc,
-            _ => {
-                let whole = self.crc.value();
-                Crc64::new(crc_fast::checksum_combine(
-                    Crc64Nvme,
-                    whole,
-                    crc.value(),
-                    bytes,
-                ))
-            }
-        };
-        self.bytes += bytes;
-    }
-
-    pub(super) fn crc(&self) -> Crc64 {
-        self.crc
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
 /// What a store that doesn't know CRC64NVME verifies a part by.
 #[allow(
     clippy::large_enum_variant,
@@ -118,8 +76,17 @@ pub(super) struct InOrder {
     part: OfPart,
 }
 
-/// The counts of all bytes of an object, and its MD5 where that is computed with its parts'.
+/// What the end of a part tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PartEnd {
+    /// Of the part, where the dialect asks for another than CRC64NVME.
+    pub(super) checksum: Option<PartChecksum>,
+    /// Of the object up to here.
+    pub(super) counted: Counted,
+}
+
+/// The counts of an object's bytes so far, and their MD5 where that is computed with the parts'.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     lines: u64,
     records: u64,
@@ -166,9 +133,16 @@ impl InOrder {
         }
     }
 
-    /// Ends a part: what a lesser dialect asks for over its bytes. The next begins with the next block.
-    pub(super) fn end_part(&mut self) -> Option<PartChecksum> {
-        let md5 = |md5: Md5| Some(PartChecksum::Md5(Md5Digest::new(md5.finalize().into())));
+    /// Ends a part. The next begins with the next block.
+    pub(super) fn end_part(&mut self) -> PartEnd {
+        PartEnd {
+            checksum: self.part_checksum(),
+            counted: self.counted(),
+        }
+    }
+
+    fn part_checksum(&mut self) -> Option<PartChecksum> {
+        let md5 = |md5: Md5| Some(PartChecksum::Md5(digest_of(md5)));
         match &mut self.part {
             OfPart::Nothing => None,
             OfPart::Crc32c(crc) => {
@@ -183,15 +157,18 @@ impl InOrder {
         }
     }
 
-    pub(super) fn finish(self) -> Counted {
+    fn counted(&self) -> Counted {
         let counts = self.records.counts();
-        let md5 = self.md5.map(|md5| Md5Digest::new(md5.finalize().into()));
         Counted {
             lines: counts.lines,
             records: counts.records,
-            md5,
+            md5: self.md5.clone().map(digest_of),
         }
     }
+}
+
+fn digest_of(md5: Md5) -> Md5Digest {
+    Md5Digest::new(md5.finalize().into())
 }
 
 impl Counted {
@@ -209,31 +186,7 @@ impl Counted {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn combines_to_the_checksum_of_the_whole(
-            pieces in proptest::collection::vec(
-                proptest::collection::vec(any::<u8>(), 0..2000), 0..12),
-        ) {
-            let whole = pieces.concat();
-            let mut combined = Combined::new();
-            let mut streamed = Crc::new();
-            for piece in &pieces {
-                let mut crc = Crc::new();
-                crc.update(piece);
-                streamed.update(piece);
-                combined.append(crc.finish(), piece.len() as u64);
-            }
-            let expected = Crc64::new(crc_fast::checksum(Crc64Nvme, &whole));
-            prop_assert_eq!(combined.crc(), expected);
-            prop_assert_eq!(streamed.finish(), expected);
-            prop_assert_eq!(combined.bytes(), whole.len() as u64);
-        }
-    }
 
     /// The checksums of `parts`, each pushed in blocks of two bytes.
     fn in_order_end(
@@ -244,7 +197,7 @@ mod tests {
         let mut in_order = InOrder::new(md5, RecordFormat::default(), dialect);
         let ends = parts.iter().map(|part| {
             part.chunks(2).for_each(|block| in_order.push(block));
-            in_order.end_part()
+            in_order.end_part().checksum
         });
         ends.collect()
     }
@@ -284,7 +237,7 @@ mod tests {
             whole.append(crc.finish(), block.len() as u64);
             in_order.push(block);
         }
-        let digest = in_order.finish().digest(whole, None);
+        let digest = in_order.end_part().counted.digest(whole, None);
         let newlines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
         assert_eq!((digest.lines, digest.records), (newlines, newlines + 1));
         assert_eq!(digest.bytes, text.len() as u64);
@@ -294,15 +247,7 @@ mod tests {
             in_order_end(Dialect::Crc64Nvme, Md5Wanted::Yes, &[b"a"]),
             [None]
         );
-        let without =
-            InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme).finish();
-        assert_eq!(
-            without,
-            Counted {
-                lines: 0,
-                records: 0,
-                md5: None
-            }
-        );
+        let without = InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme);
+        assert_eq!(without.counted(), Counted::default());
     }
 }

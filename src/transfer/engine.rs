@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::adopt::IfExists;
 use super::checksum::{Md5Wanted, crc64};
@@ -192,6 +194,21 @@ struct Run {
     meter: Meter,
 }
 
+/// Runs `work` on a task of its own, which ends with its caller: all that is computed for many small objects, for their
+/// requests above all, takes more than one core.
+async fn on_a_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, TransferError>> + Send + 'static,
+) -> Result<T, TransferError> {
+    let mut task = JoinSet::new();
+    task.spawn(work);
+    match task.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Nobody aborts it but who drops this; else the runtime comes to its end.
+        Some(Err(_)) | None => Err(TransferError::Stopped),
+    }
+}
+
 impl Run {
     fn state(&self, slot: Slot) -> ObjectState {
         self.job.states.get(&slot).cloned().unwrap_or_default()
@@ -263,7 +280,10 @@ impl Run {
             content_type: compression.content_type(),
         });
         let meter = Arc::new(ObjectMeter::new(Some(self.meter.clone())));
-        deliver(&self.context, &outgoing, meter, self.state(slot)).await
+        let (context, state) = (Arc::clone(&self.context), self.state(slot));
+        let delivery = async move { deliver(&context, &outgoing, meter, state).await };
+        // In a box, as it is too large to be moved about.
+        on_a_task(Box::pin(delivery).in_current_span()).await
     }
 
     /// Writes the receipt, after a last look at all sources. A receipt that may be there already was

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `engine` | a delivery: objects side by side, the sources looked at again, the receipt last |
 //! | `object`, `adopt`, `parts`, `complete`, `put` | one object's state machine, and its steps |
-//! | `content`, `reader`, `pieces`, `body`, `memory`, `checksum` | bytes: read once, hashed once, within the budget |
+//! | `content`, `reader`, `blocking`, `pieces`, `body`, `memory`, `checksum`, `combined` | bytes: read once, hashed once, within the budget |
 //! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
 //! | `resources`, `gate`, `limits`, `bandwidth`, `body_slot`, `cores` | what all deliveries share, in turn by destination; what a destination bears and may have |
@@ -18,9 +18,11 @@
 mod abort;
 mod adopt;
 mod bandwidth;
+mod blocking;
 mod body;
 mod body_slot;
 mod checksum;
+mod combined;
 mod complete;
 mod content;
 mod context;

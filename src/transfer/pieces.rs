@@ -5,7 +5,8 @@ use tokio::sync::SemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Piece, ReadFault};
-use super::checksum::{Combined, Counted};
+use super::checksum::Counted;
+use super::combined::Combined;
 use super::context::{Context, Outgoing, unless_stopped};
 use super::md5::Behind;
 use super::reader::{More, Reader};
@@ -26,6 +27,8 @@ pub(super) struct Pieces<'a> {
     next: u64,
     more: More,
     whole: Combined,
+    /// In what was read.
+    counted: Counted,
     /// The object's MD5, where it is computed behind the parts.
     md5: Option<Behind>,
 }
@@ -49,6 +52,7 @@ impl<'a> Pieces<'a> {
             next: 1,
             more: More::Comes,
             whole: Combined::new(),
+            counted: Counted::default(),
             md5: behind.then(|| context.resources.crew().begin()),
         }
     }
@@ -63,13 +67,13 @@ impl<'a> Pieces<'a> {
             return Ok(None);
         }
         let number = PartNumber::new(self.next).ok_or_else(too_many)?;
-        let piece = match self.share {
+        let (piece, counted) = match self.share {
             Some(share) => {
                 let md5 = self.md5.as_ref();
                 let encoded = Piece::encode(turn, self.reader, share, md5, stop);
-                let (piece, more) = encoded.await?;
+                let (piece, counted, more) = encoded.await?;
                 self.more = more;
-                piece
+                (piece, counted)
             }
             None => {
                 let range = self.range();
@@ -81,6 +85,7 @@ impl<'a> Pieces<'a> {
             }
         };
         self.next += 1;
+        self.counted = counted;
         self.whole.append(piece.crc(), piece.len());
         Ok(Some((number, piece)))
     }
@@ -106,12 +111,11 @@ impl<'a> Pieces<'a> {
 
     /// What all that was read is: to be asked once no piece comes any more.
     pub(super) async fn digest(self, stop: &CancellationToken) -> Result<ObjectDigest, ReadFault> {
-        let counted: Counted = unless_stopped(stop, self.reader.finish()).await??;
         let md5 = match self.md5 {
             Some(behind) => unless_stopped(stop, behind.finish()).await?,
             None => None,
         };
-        Ok(counted.digest(self.whole, md5))
+        Ok(self.counted.digest(self.whole, md5))
     }
 }
 

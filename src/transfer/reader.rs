@@ -1,16 +1,16 @@
-//! A thread of its own for each object in work. A source that hangs (NFS) holds that thread and
+//! A thread for each object in work. A source that hangs (NFS) holds that thread and
 //! nothing else: whoever waits for it can stop waiting, and the process can exit.
 
 use std::sync::{Arc, mpsc};
 
 use tokio::sync::oneshot;
 
-use super::checksum::{BLOCK, Counted, Crc, InOrder};
+use super::blocking;
+use super::checksum::{BLOCK, Crc, InOrder, PartEnd};
 use super::encode::{Blocks, Encoding, threads};
 use super::memory::PooledBuffer;
 use super::source::{Readable, SourceFault};
 use crate::plan::{ByteRange, Compression, Crc64};
-use crate::store::PartChecksum;
 
 /// Opens what is to be read; called on the reader's thread.
 pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> + Send + Sync>;
@@ -28,8 +28,8 @@ pub(super) enum Then {
 pub(super) struct Hashed {
     pub(super) buffer: PooledBuffer,
     pub(super) crc64: Crc64,
-    /// Of the part that ends with them, where the dialect asks for another than CRC64NVME.
-    pub(super) checksum: Option<PartChecksum>,
+    /// Where a part ends with them.
+    pub(super) end: Option<PartEnd>,
 }
 
 /// A part of a compressed object, in the first bytes of its buffer.
@@ -39,8 +39,7 @@ pub(super) struct Encoded {
     /// Bytes of the source that were taken for it, some of which the next part may hold.
     pub(super) source: u64,
     pub(super) crc64: Crc64,
-    /// As for [`Hashed`].
-    pub(super) checksum: Option<PartChecksum>,
+    pub(super) end: PartEnd,
     /// Whether the object goes on behind it.
     pub(super) then: More,
 }
@@ -68,9 +67,6 @@ enum Command {
         buffer: PooledBuffer,
         reply: Reply<PooledBuffer>,
     },
-    Finish {
-        reply: Reply<Counted>,
-    },
 }
 
 /// The async side's handle. The thread ends with the last clone. The queue needs no bound of its
@@ -90,29 +86,27 @@ impl Reader {
     ) -> Result<Self, SourceFault> {
         let (commands, queue) = mpsc::channel();
         let (reply, opened) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("outbound-read".to_owned())
-            .spawn(move || {
-                let begun = open().and_then(|file| {
-                    let encoding = Encoding::new(compression, len, threads())?;
-                    Ok((file, encoding))
-                });
-                match begun {
-                    Ok((file, encoding)) => {
-                        // The object's task may have given up: then the queue is closed, too.
-                        let _ = reply.send(Ok(()));
-                        Served {
-                            file: file.as_ref(),
-                            in_order: Some(in_order),
-                            encoding,
-                            rest: ByteRange { offset: 0, len },
-                        }
-                        .serve(&queue);
+        blocking::run(move || {
+            let begun = open().and_then(|file| {
+                let encoding = Encoding::new(compression, len, threads())?;
+                Ok((file, encoding))
+            });
+            match begun {
+                Ok((file, encoding)) => {
+                    // The object's task may have given up: then the queue is closed, too.
+                    let _ = reply.send(Ok(()));
+                    Served {
+                        file: file.as_ref(),
+                        in_order,
+                        encoding,
+                        rest: ByteRange { offset: 0, len },
                     }
-                    Err(fault) => drop(reply.send(Err(fault))),
+                    .serve(&queue);
                 }
-            })
-            .map_err(|error| SourceFault::Transient(format!("starting a thread: {error}")))?;
+                Err(fault) => drop(reply.send(Err(fault))),
+            }
+        })
+        .map_err(|error| no_thread(&error))?;
         answer(opened).await?;
         Ok(Self { commands })
     }
@@ -156,13 +150,6 @@ impl Reader {
         answer(filled).await
     }
 
-    /// Makes sure that the file still is as planned, and returns what was counted.
-    pub(super) async fn finish(&self) -> Result<Counted, SourceFault> {
-        let (reply, counted) = oneshot::channel();
-        self.send(Command::Finish { reply })?;
-        answer(counted).await
-    }
-
     fn send(&self, command: Command) -> Result<(), SourceFault> {
         self.commands.send(command).map_err(|_| ended())
     }
@@ -173,15 +160,16 @@ pub(super) async fn on_a_thread<T: Send + 'static>(
     blocking: impl FnOnce() -> Result<T, SourceFault> + Send + 'static,
 ) -> Result<T, SourceFault> {
     let (reply, done) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("outbound-check".to_owned())
-        .spawn(move || drop(reply.send(blocking())))
-        .map_err(|error| SourceFault::Transient(format!("starting a thread: {error}")))?;
+    blocking::run(move || drop(reply.send(blocking()))).map_err(|error| no_thread(&error))?;
     answer(done).await
 }
 
 async fn answer<T>(reply: oneshot::Receiver<Result<T, SourceFault>>) -> Result<T, SourceFault> {
     reply.await.unwrap_or_else(|_| Err(ended()))
+}
+
+fn no_thread(error: &std::io::Error) -> SourceFault {
+    SourceFault::Transient(format!("starting a thread: {error}"))
 }
 
 fn ended() -> SourceFault {
@@ -191,8 +179,7 @@ fn ended() -> SourceFault {
 /// What the thread has.
 struct Served<'a> {
     file: &'a dyn Readable,
-    /// Until the counts were asked for.
-    in_order: Option<InOrder>,
+    in_order: InOrder,
     /// Of a compressed object.
     encoding: Option<Encoding>,
     /// What of the source wasn't compressed yet.
@@ -223,13 +210,6 @@ impl Served<'_> {
                     let read = read.and_then(|()| self.file.check());
                     let _ = reply.send(read.map(|()| buffer));
                 }
-                Command::Finish { reply } => {
-                    let counted = self
-                        .file
-                        .check()
-                        .and_then(|()| self.in_order.take().ok_or_else(ended));
-                    let _ = reply.send(counted.map(InOrder::finish));
-                }
             }
         }
     }
@@ -240,17 +220,12 @@ impl Served<'_> {
         mut buffer: PooledBuffer,
         then: Then,
     ) -> Result<Hashed, SourceFault> {
-        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
-        let crc64 = hash(self.file, offset, &mut buffer, in_order)?;
-        let checksum = match then {
+        let crc64 = hash(self.file, offset, &mut buffer, &mut self.in_order)?;
+        let end = match then {
             Then::PartGoesOn => None,
-            Then::PartEnds => in_order.end_part(),
+            Then::PartEnds => Some(self.in_order.end_part()),
         };
-        Ok(Hashed {
-            buffer,
-            crc64,
-            checksum,
-        })
+        Ok(Hashed { buffer, crc64, end })
     }
 
     fn encode(
@@ -258,7 +233,7 @@ impl Served<'_> {
         mut buffer: PooledBuffer,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Encoded, SourceFault> {
-        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
+        let in_order = &mut self.in_order;
         let encoding = self.encoding.as_mut().ok_or_else(ended)?;
         let before = self.rest.len;
         let mut source = Counting {
@@ -282,7 +257,7 @@ impl Served<'_> {
             len,
             source: before - self.rest.len,
             crc64: crc.finish(),
-            checksum: in_order.end_part(),
+            end: in_order.end_part(),
             then,
         })
     }
