@@ -268,14 +268,25 @@ async fn conclude(
     finish(context, delivery, outcome).await
 }
 
-/// Writes a final end; it is tidied up after once the cache has it.
+/// Writes a final end; it is tidied up after once the cache has it. Who asked for another try behind the run's last word
+/// gets one, though nobody tidied up yet.
 async fn finish(
     context: &Context,
     delivery: &OutboundDelivery,
     outcome: Outcome,
 ) -> Result<Action, ReconcileError> {
+    let status = delivery.status.as_ref();
+    let answered = status.and_then(|status| status.last_handled_request.clone());
+    let mut request = request_of(&delivery.metadata);
+    if !outcome.is_delivered() && request != outcome.request && request != answered {
+        if is_retry(delivery) {
+            context.runs.forget(&delivery.uid().unwrap_or_default());
+            return Ok(Action::requeue(Duration::ZERO));
+        }
+        request = answered;
+    }
     let (report, verdict) = outcome.into_verdict();
-    write(context, delivery, Some(&report), &verdict).await?;
+    answer(context, delivery, request, Some(&report), &verdict).await?;
     Ok(Action::requeue(CACHE_LAG))
 }
 
@@ -284,10 +295,22 @@ fn ready_reason(delivery: &OutboundDelivery) -> Option<&str> {
     Some(&ready.reason)
 }
 
-/// Writes where the delivery stands, when that differs; mere progress waits for its turn.
+/// [`answer`]s what is asked now.
 async fn write(
     context: &Context,
     delivery: &OutboundDelivery,
+    report: Option<&Report>,
+    verdict: &Verdict,
+) -> Result<Action, ReconcileError> {
+    let request = request_of(&delivery.metadata);
+    answer(context, delivery, request, report, verdict).await
+}
+
+/// Writes where the delivery stands, in answer to `request`, when that differs; mere progress waits for its turn.
+async fn answer(
+    context: &Context,
+    delivery: &OutboundDelivery,
+    request: Option<String>,
     report: Option<&Report>,
     verdict: &Verdict,
 ) -> Result<Action, ReconcileError> {
@@ -295,7 +318,7 @@ async fn write(
     let facts = Facts {
         old: &old,
         generation: delivery.metadata.generation.unwrap_or_default(),
-        request: request_of(&delivery.metadata),
+        request,
         report,
         spent: report
             .and_then(|report| report.work)

@@ -22,6 +22,7 @@ mod planning;
 mod receipts;
 mod refused;
 mod restart;
+mod retry;
 mod rotation;
 mod shutdown;
 mod slow;
