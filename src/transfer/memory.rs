@@ -48,7 +48,28 @@ struct Shared {
 struct Idle {
     /// Bytes in all buffers and shares, lent out or idle.
     allocated: usize,
-    free: Vec<Box<[u8]>>,
+    free: Vec<Aligned>,
+}
+
+/// Memory that begins where the kernel copies into it fastest: half as long again it takes to a multiple of 16 bytes, which
+/// is what an allocator gives (measured with `pread` on AMD EPYC).
+#[derive(Debug, Default)]
+struct Aligned {
+    /// Up to [`ALIGNMENT`] bytes more, which no budget counts, as little as an allocator's own.
+    bytes: Box<[u8]>,
+    start: usize,
+    len: usize,
+}
+
+/// A cache line.
+const ALIGNMENT: usize = 64;
+
+impl Aligned {
+    fn new(len: usize) -> Self {
+        let bytes = vec![0; len + ALIGNMENT].into_boxed_slice();
+        let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { bytes, start, len }
+    }
 }
 
 /// Bytes taken out of a pool; given back on drop.
@@ -160,14 +181,14 @@ impl Shared {
 
     /// The caller holds a grant for `len` bytes, so lent bytes stay within the budget, and giving
     /// up idle ones is always enough.
-    fn allocate(&self, len: usize) -> Box<[u8]> {
+    fn allocate(&self, len: usize) -> Aligned {
         let mut idle = self.idle();
-        if let Some(found) = idle.free.iter().position(|buffer| buffer.len() == len) {
+        if let Some(found) = idle.free.iter().position(|buffer| buffer.len == len) {
             return idle.free.swap_remove(found);
         }
         idle.make_room(len, self.budget);
         drop(idle);
-        vec![0; len].into_boxed_slice()
+        Aligned::new(len)
     }
 }
 
@@ -175,7 +196,7 @@ impl Idle {
     fn make_room(&mut self, len: usize, budget: usize) {
         while self.allocated + len > budget {
             let Some(buffer) = self.free.pop() else { break };
-            self.allocated -= buffer.len();
+            self.allocated -= buffer.len;
         }
         self.allocated += len;
     }
@@ -190,7 +211,7 @@ impl Drop for Charge {
 /// Bytes on loan from a [`MemoryPool`], which gets them back on drop.
 #[derive(Debug)]
 pub struct PooledBuffer {
-    memory: Box<[u8]>,
+    memory: Aligned,
     charge: Charge,
 }
 
@@ -206,13 +227,15 @@ impl Deref for PooledBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory
+        let Aligned { bytes, start, len } = &self.memory;
+        &bytes[*start..*start + *len]
     }
 }
 
 impl DerefMut for PooledBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory
+        let Aligned { bytes, start, len } = &mut self.memory;
+        &mut bytes[*start..*start + *len]
     }
 }
 
@@ -226,10 +249,10 @@ impl Drop for PooledBuffer {
     fn drop(&mut self) {
         let memory = std::mem::take(&mut self.memory);
         let mut idle = self.charge.pool.idle();
-        if memory.len() >= WORTH_KEEPING {
+        if memory.len >= WORTH_KEEPING {
             idle.free.push(memory);
         } else {
-            idle.allocated -= memory.len();
+            idle.allocated -= memory.len;
         }
     }
 }
@@ -254,6 +277,7 @@ mod tests {
                         }
                         let mut buffer = pool.acquire(len).await.unwrap();
                         assert_eq!(buffer.len(), len);
+                        assert_eq!(buffer.as_ptr().align_offset(ALIGNMENT), 0);
                         buffer.fill(7);
                         assert!(pool.allocated() <= BUDGET, "{} over", pool.allocated());
                         tokio::task::yield_now().await;
