@@ -56,6 +56,15 @@ impl Readable for OfFile {
     fn check(&self) -> Result<(), SourceFault> {
         self.file.check()
     }
+
+    /// As of what comes behind the header, which is nearly all.
+    fn position(&self, offset: u64) -> u64 {
+        let Content {
+            header,
+            offset: begin,
+        } = self.content;
+        begin.wrapping_sub(header).wrapping_add(offset)
+    }
 }
 
 #[cfg(test)]

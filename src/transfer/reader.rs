@@ -206,6 +206,7 @@ impl Served<'_> {
                     mut buffer,
                     reply,
                 } => {
+                    buffer.begin_as(self.file.position(offset));
                     let read = self.file.read_at(&mut buffer, offset);
                     let read = read.and_then(|()| self.file.check());
                     let _ = reply.send(read.map(|()| buffer));
@@ -220,6 +221,7 @@ impl Served<'_> {
         mut buffer: PooledBuffer,
         then: Then,
     ) -> Result<Hashed, SourceFault> {
+        buffer.begin_as(self.file.position(offset));
         let crc64 = hash(self.file, offset, &mut buffer, &mut self.in_order)?;
         let end = match then {
             Then::PartGoesOn => None,

@@ -45,6 +45,11 @@ pub trait Readable: Send {
     /// # Errors
     /// When it isn't.
     fn check(&self) -> Result<(), SourceFault>;
+
+    /// Where in a file the bytes from `offset` lie: how their memory should lie, for speed alone.
+    fn position(&self, offset: u64) -> u64 {
+        offset
+    }
 }
 
 /// Bytes that we made ourselves: the receipt.
