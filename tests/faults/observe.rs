@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, WatchEvent, WatchParams};
-use kube::core::GroupVersionKind;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -27,11 +26,6 @@ impl Drop for Observer {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-pub(crate) fn resource(kind: &str, plural: &str) -> ApiResource {
-    let kind = GroupVersionKind::gvk("outbound.dev", "v1alpha1", kind);
-    ApiResource::from_gvk_with_plural(&kind, plural)
 }
 
 /// Collects every version of the namespace's objects of that kind, straight from the apiserver.

@@ -10,8 +10,9 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::check;
-use crate::observe::{self, History, Observer, Seen, resource};
+use crate::observe::{self, History, Observer, Seen};
 use crate::plan::{End, Plan, Workload};
+use crate::support::control_plane::resource;
 use crate::support::process::Scratch;
 use crate::support::proxy::Kill;
 use crate::support::proxy::{Dialect, Kind, Proxy, Record, Upstream};

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 
 use super::process::{Leashed, Output, program, unique};
@@ -140,6 +141,12 @@ fn fast_folder() -> PathBuf {
 pub(crate) struct Namespace<'a> {
     control_plane: &'a ControlPlane,
     name: String,
+}
+
+/// A kind of ours for a client that knows it by its name alone.
+pub(crate) fn resource(kind: &str, plural: &str) -> ApiResource {
+    let kind = GroupVersionKind::gvk("outbound.dev", "v1alpha1", kind);
+    ApiResource::from_gvk_with_plural(&kind, plural)
 }
 
 impl Namespace<'_> {

@@ -1,11 +1,11 @@
 //! A failed delivery that is asked to try again.
 
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use serde_json::json;
 
 use super::{KIND, deliver};
+use crate::support::control_plane::resource;
 use crate::support::world::find_condition;
 use crate::support::{ControlPlane, World};
 
@@ -17,8 +17,7 @@ const TIMES: usize = 8;
 async fn a_request_right_behind_the_failure_is_heard() {
     let world = World::start("retry-at-once").await;
     world.access_key_destination("acme", "").await;
-    let kind = GroupVersionKind::gvk("outbound.dev", "v1alpha1", "OutboundDelivery");
-    let kind = ApiResource::from_gvk_with_plural(&kind, "outbounddeliveries");
+    let kind = resource("OutboundDelivery", "outbounddeliveries");
     let client = ControlPlane::shared().client().await;
     let deliveries: Api<DynamicObject> =
         Api::namespaced_with(client, world.namespace.name(), &kind);
