@@ -80,7 +80,12 @@ fn request(size: u64) -> PlanRequest {
 /// Scans and plans `path`; also gives the bytes that were read.
 fn planned(folder: &Path, path: &str, size: u64) -> (Plan, u64) {
     let root = VolumeRoot::open(folder, NAMESPACE).unwrap();
-    let files = root.scan(&PathPattern::parse(path).unwrap()).unwrap();
+    let files = root
+        .scan(
+            &PathPattern::parse(path).unwrap(),
+            &CancellationToken::new(),
+        )
+        .unwrap();
     let scanned = ScannedFiles::new(&root, &files);
     let stop = CancellationToken::new();
     let mut boundaries = RecordBoundaries::new(scanned, RecordFormat::default(), stop);
@@ -164,7 +169,7 @@ fn csv_pass(path: &Path) -> Duration {
     let namespace = folder.file_name().unwrap().to_str().unwrap();
     let root = VolumeRoot::open(folder.parent().unwrap(), namespace).unwrap();
     let pattern = PathPattern::parse(name.to_str().unwrap()).unwrap();
-    let files = root.scan(&pattern).unwrap();
+    let files = root.scan(&pattern, &CancellationToken::new()).unwrap();
     let scanned = ScannedFiles::new(&root, &files);
     let stop = CancellationToken::new();
     let mut csv = RecordBoundaries::new(scanned, RecordFormat::Csv, stop);

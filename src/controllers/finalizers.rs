@@ -19,11 +19,14 @@ pub(crate) enum Wanted {
     Absent,
 }
 
+/// Reads of an object that others write at the same time; then the reconcile fails, and comes again later.
+const TRIES: u32 = 10;
+
 /// Sees to it on the object as it is now; `false` when that is gone, has another uid than `uid`, or (for an entry to
 /// add) is being deleted.
 ///
 /// # Errors
-/// When the apiserver refuses or can't be reached.
+/// When the apiserver refuses or can't be reached, or others' writes came between each time.
 pub(crate) async fn set<K>(
     api: &Api<K>,
     name: &str,
@@ -33,6 +36,7 @@ pub(crate) async fn set<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
+    let mut tries = 1;
     loop {
         let Some(now) = api.get_metadata_opt(name).await? else {
             return Ok(false);
@@ -63,7 +67,7 @@ where
         {
             Ok(_) => return Ok(true),
             Err(error) if is_not_found(&error) => return Ok(false),
-            Err(error) if is_conflict(&error) => {}
+            Err(error) if is_conflict(&error) && tries < TRIES => tries += 1,
             Err(error) => return Err(error),
         }
     }

@@ -202,6 +202,18 @@ impl Files for ScannedFiles<'_> {
     }
 }
 
+/// No files at all: of none anything can be asked.
+#[derive(Debug)]
+pub struct NoFiles;
+
+impl Files for NoFiles {
+    type File = OpenFile;
+
+    fn open(&self, _: usize) -> Result<OpenFile, io::Error> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// Bytes in one read of a pass: they fit a core's second-level cache, so that looking at them costs no memory traffic.
 const PASS_BLOCK: usize = 256 << 10;
 

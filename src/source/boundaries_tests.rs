@@ -34,7 +34,7 @@ fn boundaries_of_a_volume_notice_a_changed_file() {
     fs::create_dir(dir.path().join("ns")).unwrap();
     fs::write(&path, "1\n22\n333").unwrap();
     let root = VolumeRoot::open(dir.path(), "ns").unwrap();
-    let files = root.scan(&pattern("a")).unwrap();
+    let files = root.scan(&pattern("a"), &CancellationToken::new()).unwrap();
     let mut boundaries = lines(&root, &files);
     assert_eq!(boundaries.last_record_end(0, range(0, 7)).unwrap(), Some(5));
     assert_eq!(boundaries.last_record_end(0, range(0, 4)).unwrap(), Some(2));
@@ -74,7 +74,9 @@ fn a_sparse_terabyte_is_planned_from_a_few_blocks() {
     }
     let begun = Instant::now();
     let root = VolumeRoot::open(dir.path(), "ns").unwrap();
-    let files = root.scan(&pattern("*.csv")).unwrap();
+    let files = root
+        .scan(&pattern("*.csv"), &CancellationToken::new())
+        .unwrap();
     let mut split = SplitSpec::new(SplitSize::new(size).unwrap());
     split.max_record_size = 1 << 20;
     let request = PlanRequest {
@@ -109,7 +111,9 @@ fn a_sparse_terabyte_is_planned_from_a_few_blocks() {
         offset += size - 20_000;
         file.write_at(b"\n", offset - 1).unwrap();
     }
-    let files = root.scan(&pattern("*.csv")).unwrap();
+    let files = root
+        .scan(&pattern("*.csv"), &CancellationToken::new())
+        .unwrap();
     let mut boundaries = lines(&root, &files);
     let planned = plan(&request, files.clone(), &mut boundaries).unwrap();
     assert_eq!(planned.objects().len(), 11);
@@ -146,7 +150,9 @@ fn csv_is_counted_from_the_first_byte_and_once() {
     let text = record.repeat(100_000);
     fs::write(dir.path().join("ns/a.csv"), &text).unwrap();
     let root = VolumeRoot::open(dir.path(), "ns").unwrap();
-    let files = root.scan(&pattern("a.csv")).unwrap();
+    let files = root
+        .scan(&pattern("a.csv"), &CancellationToken::new())
+        .unwrap();
     let mut csv = boundaries(&root, &files, RecordFormat::Csv);
     let len = record.len() as u64;
     assert_eq!(csv.first_record_end(0, 100).unwrap(), Some(len));
@@ -164,7 +170,9 @@ fn csv_is_counted_from_the_first_byte_and_once() {
     // Where it is asked for again, it starts over.
     assert_eq!(csv.last_record_end(0, range(0, len)).unwrap(), Some(len));
     fs::write(dir.path().join("ns/a.csv"), b"a,\"b\nc,d\n").unwrap();
-    let files = root.scan(&pattern("a.csv")).unwrap();
+    let files = root
+        .scan(&pattern("a.csv"), &CancellationToken::new())
+        .unwrap();
     let mut csv = boundaries(&root, &files, RecordFormat::Csv);
     assert!(!csv.is_closed(0, 9).unwrap());
 }
@@ -179,7 +187,9 @@ fn a_pass_that_is_stopped_reads_no_further() {
         .set_len(terabyte)
         .unwrap();
     let root = VolumeRoot::open(dir.path(), "ns").unwrap();
-    let files = root.scan(&pattern("a.csv")).unwrap();
+    let files = root
+        .scan(&pattern("a.csv"), &CancellationToken::new())
+        .unwrap();
     let stop = CancellationToken::new();
     let scanned = ScannedFiles::new(&root, &files);
     let read = Arc::new(AtomicU64::new(0));

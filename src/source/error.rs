@@ -183,8 +183,8 @@ pub enum SourceError {
         #[source]
         cause: Box<StoreError>,
     },
-    /// The process comes to its end.
-    #[error("the operator is being stopped")]
+    /// Nobody waits for an answer any more.
+    #[error("the delivery, or the operator, is being stopped")]
     Ended,
     /// The system refused. Reason `SourceUnreadable`.
     #[error("{attempt} {path:?} failed: {cause}; {}", advice(cause, *attempt))]

@@ -17,7 +17,9 @@ mod volume;
 mod walk;
 
 pub use age::require_min_age;
-pub use boundaries::{Files, RandomRead, RecordBoundaries, ScannedFiles, VolumeBoundaries};
+pub use boundaries::{
+    Files, NoFiles, RandomRead, RecordBoundaries, ScannedFiles, VolumeBoundaries,
+};
 pub use error::{Attempt, NotAFile, ObjectChange, SourceError, SourceErrorKind};
 pub use glob::{PathPattern, PatternInvalid};
 pub use marker::Marker;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::{Errno, pread, retry_on_intr};
+use tokio_util::sync::CancellationToken;
 
 use super::error::{Attempt, NotAFile, SourceError};
 use super::glob::PathPattern;
@@ -66,13 +67,18 @@ impl VolumeRoot {
 
     /// The files that match, in byte order of their paths, each as it is now. Looks only into folders
     /// that can hold a match, and at no more than [`MAX_ENTRIES`] directory entries. `**` doesn't cross
-    /// linked folders (no circles, nothing twice); a segment that names one does.
+    /// linked folders (no circles, nothing twice); a segment that names one does. Looks at no further entry once
+    /// `stop` is cancelled.
     ///
     /// # Errors
-    /// [`SourceError::NotFound`] or [`SourceError::Empty`] when nothing matches, and whatever keeps a
-    /// match from being read.
-    pub fn scan(&self, pattern: &PathPattern) -> Result<Vec<SourceFile>, SourceError> {
-        walk::scan(self, pattern, MAX_ENTRIES)
+    /// [`SourceError::NotFound`] or [`SourceError::Empty`] when nothing matches, [`SourceError::Ended`] once it is
+    /// stopped, and whatever keeps a match from being read.
+    pub fn scan(
+        &self,
+        pattern: &PathPattern,
+        stop: &CancellationToken,
+    ) -> Result<Vec<SourceFile>, SourceError> {
+        walk::scan(self, pattern, MAX_ENTRIES, stop)
     }
 
     /// Opens a file that was scanned.

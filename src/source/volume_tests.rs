@@ -46,7 +46,10 @@ impl Volume {
     }
 
     fn scan(&self, pattern: &str) -> Result<Vec<SourceFile>, SourceError> {
-        self.open().scan(&PathPattern::parse(pattern).unwrap())
+        self.open().scan(
+            &PathPattern::parse(pattern).unwrap(),
+            &CancellationToken::new(),
+        )
     }
 
     fn one(&self, path: &str) -> SourceFile {
@@ -187,7 +190,7 @@ fn what_is_no_file_is_named_and_never_blocks() {
     ] {
         let root = volume.open();
         let parsed = PathPattern::parse(pattern).unwrap();
-        let refused = in_time(move || root.scan(&parsed)).unwrap_err();
+        let refused = in_time(move || root.scan(&parsed, &CancellationToken::new())).unwrap_err();
         assert_eq!(refused.kind(), SourceErrorKind::Unreadable);
         assert!(refused.to_string().contains(what), "{pattern}: {refused}");
         assert!(!refused.is_transient());

@@ -2,6 +2,7 @@
 
 use rustix::fs::{Dir, FileType};
 use rustix::io::Errno;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{Attempt, NotAFile, SourceError};
 use super::glob::{PathPattern, Progress};
@@ -11,16 +12,18 @@ use crate::plan::SourceFile;
 /// Directory entries that one scan looks at: some tens of MiB of names, and seconds on a slow volume.
 pub const MAX_ENTRIES: usize = 100_000;
 
-/// Scans `root` for `pattern`, looking at no more than `limit` entries.
+/// Scans `root` for `pattern`, looking at no more than `limit` entries, and at none once `stop` is cancelled.
 pub(super) fn scan(
     root: &VolumeRoot,
     pattern: &PathPattern,
     limit: usize,
+    stop: &CancellationToken,
 ) -> Result<Vec<SourceFile>, SourceError> {
     let mut walk = Walk {
         root,
         pattern,
         limit,
+        stop,
         entries: 0,
         found: Vec::new(),
         folders: Vec::new(),
@@ -51,6 +54,7 @@ struct Walk<'a> {
     root: &'a VolumeRoot,
     pattern: &'a PathPattern,
     limit: usize,
+    stop: &'a CancellationToken,
     entries: usize,
     found: Vec<SourceFile>,
     folders: Vec<Folder>,
@@ -85,6 +89,7 @@ impl Walk<'_> {
         let failed = |errno: Errno| refused(&folder.path, Attempt::List, errno);
         let mut candidates = Vec::new();
         for entry in Dir::new(handle).map_err(failed)? {
+            self.go_on()?;
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_bytes();
             if matches!(name, b"." | b"..") {
@@ -110,7 +115,15 @@ impl Walk<'_> {
         Ok(candidates)
     }
 
+    fn go_on(&self) -> Result<(), SourceError> {
+        if self.stop.is_cancelled() {
+            return Err(SourceError::Ended);
+        }
+        Ok(())
+    }
+
     fn visit(&mut self, folder: &Folder, entry: &Entry) -> Result<(), SourceError> {
+        self.go_on()?;
         let path = join(&folder.path, &entry.name);
         let accepts = self.pattern.accepts(&folder.progress, &entry.name);
         let named = self.pattern.descend_named(&folder.progress, &entry.name);

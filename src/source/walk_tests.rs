@@ -23,12 +23,35 @@ fn scan_of(
     limit: usize,
 ) -> Result<Vec<String>, SourceError> {
     let root = VolumeRoot::open(dir.path(), "ns").unwrap();
-    let found = scan(&root, &PathPattern::parse(pattern).unwrap(), limit)?;
+    let found = scan(
+        &root,
+        &PathPattern::parse(pattern).unwrap(),
+        limit,
+        &CancellationToken::new(),
+    )?;
     Ok(found.into_iter().map(|file| file.path).collect())
 }
 
 fn found(dir: &tempfile::TempDir, pattern: &str) -> Vec<String> {
     scan_of(dir, pattern, MAX_ENTRIES).unwrap()
+}
+
+#[test]
+fn a_scan_that_is_stopped_looks_no_further() {
+    let dir = tree(&["a/b.csv", "c.csv"]);
+    let root = VolumeRoot::open(dir.path(), "ns").unwrap();
+    let stop = CancellationToken::new();
+    let scan = || {
+        scan(
+            &root,
+            &PathPattern::parse("**").unwrap(),
+            MAX_ENTRIES,
+            &stop,
+        )
+    };
+    assert_eq!(scan().unwrap().len(), 2);
+    stop.cancel();
+    assert!(matches!(scan(), Err(SourceError::Ended)));
 }
 
 #[test]

@@ -170,15 +170,19 @@ impl Bucket {
             let more = page.is_truncated == Some(true);
             let before = parts.len();
             for part in page.parts.unwrap_or_default() {
-                parts.push(stored_part(part).ok_or_else(|| {
+                let part = stored_part(part).ok_or_else(|| {
                     StoreError::unreadable(ACTION, "a part without a number or an ETag")
-                })?);
+                })?;
+                // So there are as many as there are part numbers, whatever the store says.
+                if parts.last().is_some_and(|last| last.number >= part.number) {
+                    return Err(StoreError::unreadable(ACTION, "parts out of order"));
+                }
+                parts.push(part);
             }
             if !more {
                 return Ok(parts);
             }
-            // A store that never ends its list would keep us here forever.
-            if page.next_part_number_marker == marker || parts.len() == before {
+            if parts.len() == before {
                 return Err(StoreError::unreadable(ACTION, "a page that leads nowhere"));
             }
             marker = page.next_part_number_marker;

@@ -224,6 +224,20 @@ async fn parts_are_listed_over_many_pages() {
 }
 
 #[tokio::test]
+async fn a_list_of_parts_that_has_no_end_is_refused() {
+    let part = "<Part><PartNumber>7</PartNumber><ETag>\"e\"</ETag><Size>1</Size></Part>";
+    let page = format!(
+        "<ListPartsResult><IsTruncated>true</IsTruncated>\
+         <NextPartNumberMarker>7</NextPartNumberMarker>{part}</ListPartsResult>"
+    );
+    let parrot = Parrot::saying("200 OK", "", &page).await;
+    let upload = UploadId::new("u");
+    let listed = parrot_bucket(&parrot).list_parts(&object_key("a.csv"), &upload);
+    assert!(listed.await.unwrap_err().is(code::UNREADABLE));
+    assert_eq!(parrot.heard().len(), 2);
+}
+
+#[tokio::test]
 async fn a_put_is_there_once() {
     let server = TestServer::start().await;
     let bucket = server.with_key(server.target(), &key(OWNER));

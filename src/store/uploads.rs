@@ -5,9 +5,13 @@ use jiff::Timestamp;
 use super::bucket::Bucket;
 use super::error::StoreError;
 use super::types::UploadId;
+use crate::plan::MAX_OBJECTS;
 
 /// Pages of a listing that are read at most, of 1,000 uploads each: no list may keep us.
 const MAX_PAGES: usize = 50;
+
+/// Uploads of a listing that are kept at most, some MiB: as many as a delivery has objects.
+const MAX_KEPT: usize = MAX_OBJECTS;
 
 /// An upload that was neither completed nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +27,16 @@ pub struct OpenUpload {
 }
 
 impl Bucket {
-    /// The open uploads of keys that begin with `prefix` (paged; the first 50,000). Needs
-    /// `s3:ListBucketMultipartUploads`, which delivering doesn't.
+    /// The `wanted` ones of the open uploads of keys that begin with `prefix` (paged; of the first 50,000, and no more
+    /// than a delivery has objects). Needs `s3:ListBucketMultipartUploads`, which delivering doesn't.
     ///
     /// # Errors
     /// The store's refusal, or what kept its answer away.
-    pub async fn list_uploads(&self, prefix: &str) -> Result<Vec<OpenUpload>, StoreError> {
+    pub async fn list_uploads(
+        &self,
+        prefix: &str,
+        wanted: impl Fn(&OpenUpload) -> bool,
+    ) -> Result<Vec<OpenUpload>, StoreError> {
         const ACTION: &str = "ListMultipartUploads";
         let mut uploads = Vec::new();
         let mut markers = (None, None);
@@ -42,14 +50,11 @@ impl Bucket {
                 .set_key_marker(markers.0.clone())
                 .set_upload_id_marker(markers.1.clone());
             let page = self.answered(ACTION, call.send()).await?;
-            uploads.extend(
-                page.uploads
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(open_upload),
-            );
+            let found = page.uploads.unwrap_or_default().into_iter();
+            let found = found.filter_map(open_upload).filter(|open| wanted(open));
+            uploads.extend(found.take(MAX_KEPT - uploads.len()));
             let next = (page.next_key_marker, page.next_upload_id_marker);
-            if page.is_truncated != Some(true) || next == markers {
+            if page.is_truncated != Some(true) || next == markers || uploads.len() == MAX_KEPT {
                 break;
             }
             markers = next;

@@ -70,7 +70,7 @@ pub use ledger::{Ledger, LedgerError, ObjectState, Slot};
 pub use limits::Limits;
 pub use memory::{MemoryPool, OverBudget, PooledBuffer};
 pub use object::Landing;
-pub use orphans::find_orphans;
+pub use orphans::{Orphans, find_orphans};
 pub use progress::{Notice, Notices, Progress, TransferPhase};
 pub use receipt::{Done, ReceiptFacts, render as render_receipt};
 pub use resources::Resources;

@@ -1,12 +1,27 @@
 //! Uploads that a crash left between Create and the ledger's record: open, ours, and in no ledger.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 
+use super::abort::{LeftOpen, abort_uploads};
 use super::ledger::{ObjectState, Slot};
 use crate::plan::{ObjectKey, Plan};
 use crate::store::{Bucket, ObjectMetadata, OpenUpload, StoreError, UploadId};
+
+/// How long aborting the upload of a question may take.
+const ABORT_TIME: Duration = Duration::from_secs(60);
+
+/// What a look for orphans found.
+#[derive(Debug, Default)]
+pub struct Orphans {
+    /// The uploads to abort.
+    pub found: Vec<(ObjectKey, UploadId)>,
+    /// The upload that was asked with, where it couldn't be aborted.
+    pub left: Vec<LeftOpen>,
+}
 
 /// The uploads that are provably of `plan` and that `states` doesn't know: of one of its keys, created after
 /// `planned_at`, and by whom our own uploads are created: a store that names nobody proves nothing. In our own account
@@ -23,7 +38,7 @@ pub async fn find_orphans(
     planned_at: Timestamp,
     token: &str,
     account: Option<&str>,
-) -> Result<Vec<(ObjectKey, UploadId)>, StoreError> {
+) -> Result<Orphans, StoreError> {
     let objects = plan.objects().iter().map(|object| &object.key);
     let keys: HashMap<&str, &ObjectKey> = objects
         .chain([plan.receipt()])
@@ -33,43 +48,45 @@ pub async fn find_orphans(
         .values()
         .filter_map(ObjectState::open_upload)
         .collect();
-    let listed = bucket.list_uploads(common_prefix(keys.keys())).await?;
+    let of_plan = |open: &OpenUpload| keys.contains_key(open.key.as_str());
+    let listed = bucket.list_uploads(common_prefix(keys.keys()), of_plan);
+    let listed = listed.await?;
     let candidates: Vec<&OpenUpload> = listed
         .iter()
-        .filter(|open| is_candidate(open, &keys, &known, planned_at))
+        .filter(|open| is_candidate(open, &known, planned_at))
         .collect();
     let Some(first) = candidates
         .first()
         .and_then(|open| keys.get(open.key.as_str()))
     else {
-        return Ok(Vec::new());
+        return Ok(Orphans::default());
     };
     // A store that names nobody proves nothing: the customer may upload to the same key.
     if candidates.iter().all(|open| open.initiator.is_none()) {
-        return Ok(Vec::new());
+        return Ok(Orphans::default());
     }
     let mut ours = listed.iter().filter(|open| known.contains(&open.upload));
-    let us = match ours.find_map(|open| open.initiator.clone()) {
-        Some(us) => Some(us),
+    let told = match ours.find_map(|open| open.initiator.clone()) {
+        Some(us) => Told {
+            us: Some(us),
+            left: Vec::new(),
+        },
         None => who_we_are(bucket, first, token).await?,
     };
     let orphans = candidates
         .into_iter()
-        .filter(|open| is_by(open, us.as_deref(), account));
-    Ok(orphans
-        .filter_map(|open| Some(((*keys.get(open.key.as_str())?).clone(), open.upload.clone())))
-        .collect())
+        .filter(|open| is_by(open, told.us.as_deref(), account));
+    let found =
+        orphans.filter_map(|open| Some((*keys.get(open.key.as_str())?, open.upload.clone())));
+    Ok(Orphans {
+        found: found.map(|(key, upload)| (key.clone(), upload)).collect(),
+        left: told.left,
+    })
 }
 
-/// Of the plan's keys, unknown, and created since the plan was made. Stores cut times to seconds.
-fn is_candidate(
-    open: &OpenUpload,
-    keys: &HashMap<&str, &ObjectKey>,
-    known: &HashSet<&UploadId>,
-    planned_at: Timestamp,
-) -> bool {
-    keys.contains_key(open.key.as_str())
-        && !known.contains(&open.upload)
+/// Unknown, and created since the plan was made. Stores cut times to seconds.
+fn is_candidate(open: &OpenUpload, known: &HashSet<&UploadId>, planned_at: Timestamp) -> bool {
+    !known.contains(&open.upload)
         && open
             .initiated
             .is_some_and(|initiated| initiated.as_second() >= planned_at.as_second())
@@ -96,22 +113,62 @@ fn role_of(initiator: &str) -> Option<(&str, &str)> {
     (arn == "arn" && service == "sts").then_some((account, role))
 }
 
-/// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once.
-async fn who_we_are(
-    bucket: &Bucket,
-    key: &ObjectKey,
-    token: &str,
-) -> Result<Option<String>, StoreError> {
+/// What a question of our own told.
+struct Told {
+    /// The initiator that the store names for what we create, where it names one.
+    us: Option<String>,
+    /// The upload that was asked with, where it couldn't be aborted.
+    left: Vec<LeftOpen>,
+}
+
+/// The initiator that the store names for what we create: asked with an upload of our own, which is aborted at once,
+/// also where nobody waits for the answer any more.
+async fn who_we_are(bucket: &Bucket, key: &ObjectKey, token: &str) -> Result<Told, StoreError> {
     let metadata = ObjectMetadata {
         token: token.to_owned(),
         delivery_uid: String::new(),
         content_type: "application/octet-stream",
     };
-    let upload = bucket.create_upload(key, &metadata).await?;
-    let listed = bucket.list_uploads(key.as_str()).await;
-    bucket.abort_upload(key, &upload).await?;
-    let ours = listed?.into_iter().find(|open| open.upload == upload);
-    Ok(ours.and_then(|open| open.initiator))
+    let (bucket, key) = (bucket.clone(), key.clone());
+    let (answer, answered) = oneshot::channel();
+    tokio::spawn(async move {
+        let told = ask(&bucket, &key, &metadata).await;
+        if let Err(Ok(unheard)) = answer.send(told) {
+            for left in unheard.left {
+                tracing::warn!(
+                    what = %left,
+                    "left behind; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
+                );
+            }
+        }
+    });
+    // The task ends early with the runtime alone, and then nobody is told anything.
+    answered.await.unwrap_or_else(|_| {
+        Ok(Told {
+            us: None,
+            left: Vec::new(),
+        })
+    })
+}
+
+async fn ask(
+    bucket: &Bucket,
+    key: &ObjectKey,
+    metadata: &ObjectMetadata,
+) -> Result<Told, StoreError> {
+    let upload = bucket.create_upload(key, metadata).await?;
+    let listed = bucket.list_uploads(key.as_str(), |open| open.upload == upload);
+    let listed = listed.await;
+    let left = abort_uploads(vec![(key.clone(), upload)], bucket, ABORT_TIME).await;
+    match listed {
+        Err(error) if left.is_empty() => Err(error),
+        listed => Ok(Told {
+            us: listed
+                .ok()
+                .and_then(|listed| listed.into_iter().find_map(|open| open.initiator)),
+            left,
+        }),
+    }
 }
 
 /// The longest text that all `keys` begin with.
@@ -130,7 +187,6 @@ fn common_prefix<'a>(mut keys: impl Iterator<Item = &'a &'a str>) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::KeyPrefix;
 
     #[test]
     fn keys_have_a_common_prefix() {
@@ -142,26 +198,23 @@ mod tests {
 
     #[test]
     fn only_what_is_provably_ours_is_a_candidate() {
-        let key = ObjectKey::new(&KeyPrefix::default(), "a").unwrap();
-        let keys = HashMap::from([("a", &key)]);
         let (known, planned) = (
             UploadId::new("known"),
             "2026-11-24T10:00:00.9Z".parse().unwrap(),
         );
         let known = HashSet::from([&known]);
-        let open = |key: &str, upload: &str, initiated: Option<&str>| OpenUpload {
-            key: key.to_owned(),
+        let open = |upload: &str, initiated: Option<&str>| OpenUpload {
+            key: "a".to_owned(),
             upload: UploadId::new(upload),
             initiated: initiated.map(|time| time.parse().unwrap()),
             initiator: None,
         };
-        let is = |open| is_candidate(&open, &keys, &known, planned);
+        let is = |open| is_candidate(&open, &known, planned);
         let (after, before) = (Some("2026-11-24T10:00:00Z"), Some("2026-11-24T09:59:59Z"));
-        assert!(is(open("a", "u", after)));
-        assert!(!is(open("a", "known", after)));
-        assert!(!is(open("a", "u", before)));
-        assert!(!is(open("a", "u", None)));
-        assert!(!is(open("ab", "u", after)));
+        assert!(is(open("u", after)));
+        assert!(!is(open("known", after)));
+        assert!(!is(open("u", before)));
+        assert!(!is(open("u", None)));
     }
 
     #[test]

@@ -16,21 +16,23 @@ pub(super) struct Told {
 impl Told {
     /// Counts and publishes what wasn't yet.
     pub(super) async fn tell(&mut self, work: &Work, progress: &Progress) {
-        let notices: Vec<&Notice> = progress.notices.since(self.notices).collect();
-        self.notices = progress.notices.given();
-        let is_upload = |notice: &&&Notice| matches!(notice, Notice::UploadLeft { .. });
         let metrics = &work.context.observers.metrics;
         metrics.transferred(&progress.tally.since(&self.tally));
-        metrics.uploads_left(notices.iter().filter(is_upload).count());
         self.tally = progress.tally;
-        for notice in &notices {
+        let fresh: Vec<&Notice> = progress.notices.since(self.notices).collect();
+        // Of more than are kept the first are gone.
+        self.notices = progress.notices.given() - fresh.len() as u64;
+        for notice in fresh {
             let (reason, note) = event(notice);
-            if is_upload(&notice) {
+            if matches!(notice, Notice::UploadLeft { .. }) {
                 events::publish_somewhere(&work.context, &work.delivery, reason, &note).await;
+                metrics.uploads_left(1);
             } else {
                 let (recorder, warning) = (&work.context.recorder, EventType::Warning);
                 events::publish(recorder, &work.delivery, warning, reason, &note).await;
             }
+            // Only now: a run that ends meanwhile tells it again.
+            self.notices += 1;
         }
     }
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use super::known::Known;
 use crate::controllers::context::Context;
 use crate::controllers::ledger;
-use crate::plan::ObjectKey;
-use crate::store::{Bucket, StoreError, UploadId};
-use crate::transfer::{abort_uploads, find_orphans};
+use crate::store::{Bucket, StoreError};
+use crate::transfer::{Orphans, abort_uploads, find_orphans};
 
-/// How long looking and aborting may take.
+/// How long looking may take, and aborting.
 const TIME: Duration = Duration::from_secs(10);
 
 /// Finds and aborts them; returns what had to stay, each with why. A bucket that doesn't let us look is silent: no
@@ -19,19 +18,19 @@ pub(super) async fn abort_orphans(
     known: &Known,
     bucket: &Bucket,
 ) -> Vec<String> {
-    let found = match tokio::time::timeout(TIME, find(context, known, bucket)).await {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "no look at uploads that a crash may have left");
-            return Vec::new();
-        }
-        Err(_) => Vec::new(),
-    };
-    if found.is_empty() {
-        return Vec::new();
+    let Orphans { found, mut left } =
+        match tokio::time::timeout(TIME, find(context, known, bucket)).await {
+            Ok(Ok(orphans)) => orphans,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no look at uploads that a crash may have left");
+                return Vec::new();
+            }
+            Err(_) => Orphans::default(),
+        };
+    if !found.is_empty() {
+        tracing::info!(uploads = found.len(), "aborting what a crash left");
+        left.extend(abort_uploads(found, bucket, TIME).await);
     }
-    tracing::info!(uploads = found.len(), "aborting what a crash left");
-    let left = abort_uploads(found, bucket, TIME).await;
     left.iter().map(ToString::to_string).collect()
 }
 
@@ -46,17 +45,13 @@ enum Unknown {
     Ledger(String),
 }
 
-async fn find(
-    context: &Context,
-    known: &Known,
-    bucket: &Bucket,
-) -> Result<Vec<(ObjectKey, UploadId)>, Unknown> {
+async fn find(context: &Context, known: &Known, bucket: &Bucket) -> Result<Orphans, Unknown> {
     let states = known.ledger.states();
     let states = states.map_err(|error| Unknown::Ledger(error.to_string()))?;
     let planned_at = known.header.planned_at.parse();
     let planned_at = planned_at.map_err(|_| Unknown::Ledger("no planning time".to_owned()))?;
     let identity = context.config.identity.as_ref();
-    let mut found = find_orphans(
+    let mut orphans = find_orphans(
         &known.plan,
         &states,
         bucket,
@@ -65,11 +60,18 @@ async fn find(
         identity.map(|identity| identity.account_id.as_str()),
     )
     .await?;
-    if !found.is_empty() {
+    if !orphans.found.is_empty() {
         // Another delivery of the same keys: what its ledger knows is its own.
         let namespaces = &context.config.watch.namespaces;
-        let others = ledger::uploads(&context.client, namespaces).await?;
-        found.retain(|(_, upload)| !others.contains(upload.as_str()));
+        // Where that can't be known none is aborted, and what is left is told all the same.
+        match ledger::uploads(&context.client, namespaces).await {
+            Ok(others) => {
+                let found = &mut orphans.found;
+                found.retain(|(_, upload)| !others.contains(upload.as_str()));
+            }
+            Err(error) if orphans.left.is_empty() => return Err(error.into()),
+            Err(_) => orphans.found.clear(),
+        }
     }
-    Ok(found)
+    Ok(orphans)
 }

@@ -16,8 +16,8 @@ use crate::api::{DeliveryProgress, DeliveryReason};
 use crate::controllers::context::Context;
 use crate::plan::{Plan, PlanError, PlanErrorKind, SourceFile, plan};
 use crate::source::{
-    Files, ListedObjects, RecordBoundaries, ScannedFiles, Selection, SourceBucket, SourceError,
-    SourceErrorKind, VolumeRoot, require_min_age,
+    Files, ListedObjects, NoFiles, RecordBoundaries, ScannedFiles, Selection, SourceBucket,
+    SourceError, SourceErrorKind, VolumeRoot, require_min_age,
 };
 
 /// The longest pause before a source that isn't complete is looked at again.
@@ -55,9 +55,9 @@ pub(super) async fn make(
 ) -> Result<Plan, NoPlan> {
     let stop = CancellationToken::new();
     let _guard = stop.clone().drop_guard();
-    let wanted = request.clone();
+    let (wanted, until) = (request.clone(), stop.clone());
     let found = on_own_thread("scanning", move || {
-        scan(place, &wanted).map_err(|error| from_source(&error, wanted.created))
+        scan(place, &wanted, &until).map_err(|error| from_source(&error, wanted.created))
     });
     let found = found.await.inspect_err(|error| {
         if matches!(error, NoPlan::Waiting(..)) {
@@ -125,18 +125,17 @@ pub(super) async fn on_own_thread<T: Send + 'static>(
 
 /// A source that is complete: its files, in the order of their paths, and where they are.
 enum Found {
+    /// There is no folder that could hold a file, and the delivery says that this is no failure.
+    Nothing,
     Files(VolumeRoot, Vec<SourceFile>),
     Objects(SourceBucket, Vec<SourceFile>),
 }
 
-fn scan(place: Place, request: &Request) -> Result<Found, SourceError> {
+fn scan(place: Place, request: &Request, stop: &CancellationToken) -> Result<Found, SourceError> {
     match place {
-        Place::Volume { root, namespace } => {
-            let (folder, files) = scan_volume(&root, &namespace, request)?;
-            Ok(Found::Files(folder, files))
-        }
+        Place::Volume { root, namespace } => scan_volume(&root, &namespace, request, stop),
         Place::Bucket { bucket, selection } => {
-            let files = scan_bucket(&bucket, &selection, request)?;
+            let files = scan_bucket(&bucket, &selection, request, stop)?;
             Ok(Found::Objects(bucket, files))
         }
     }
@@ -150,6 +149,7 @@ impl Found {
         scanned: Arc<AtomicU64>,
     ) -> Result<Plan, NoPlan> {
         match self {
+            Self::Nothing => cut(NoFiles, &[], request, stop, scanned),
             Self::Files(folder, files) => {
                 let open = ScannedFiles::new(folder, files);
                 cut(open, files, request, stop, scanned)
@@ -180,24 +180,28 @@ fn scan_volume(
     root: &std::path::Path,
     namespace: &str,
     request: &Request,
-) -> Result<(VolumeRoot, Vec<SourceFile>), SourceError> {
+    stop: &CancellationToken,
+) -> Result<Found, SourceError> {
     let marker = &request.wanted.marker;
     let folder = match (VolumeRoot::open(root, namespace), marker) {
         // Who waits for a marker waits for its folder, too.
         (Err(SourceError::NotFound { .. }), Some(marker)) => return Err(marker.missing()),
+        (Err(SourceError::NotFound { .. }), None) if request.on_empty == OnEmpty::Complete => {
+            return Ok(Found::Nothing);
+        }
         (folder, _) => folder?,
     };
     if let Some(marker) = marker {
         marker.require(&folder)?;
     }
     let WantedFiles::Volume { pattern, min_age } = &request.wanted.files else {
-        return Ok((folder, Vec::new()));
+        return Ok(Found::Files(folder, Vec::new()));
     };
-    let files = without_marker(request, pattern.as_str(), folder.scan(pattern))?;
+    let files = without_marker(request, pattern.as_str(), folder.scan(pattern, stop))?;
     if let Some(min_age) = min_age {
         require_min_age(&files, *min_age, Timestamp::now())?;
     }
-    Ok((folder, files))
+    Ok(Found::Files(folder, files))
 }
 
 /// The objects to deliver, once they are complete.
@@ -205,11 +209,13 @@ fn scan_bucket(
     bucket: &SourceBucket,
     selection: &Selection,
     request: &Request,
+    stop: &CancellationToken,
 ) -> Result<Vec<SourceFile>, SourceError> {
     if let Some(marker) = &request.wanted.marker {
         marker.require_object(bucket)?;
     }
-    without_marker(request, selection.prefix().as_str(), bucket.scan(selection))
+    let found = bucket.scan(selection, stop);
+    without_marker(request, selection.prefix().as_str(), found)
 }
 
 /// What was found, but for the marker; nothing, where that is no failure.

@@ -104,9 +104,10 @@ pub(super) struct Facts {
 pub(super) fn suspended(
     old: &DestinationStatus,
     facts: Facts,
-    generation: i64,
+    question: &Question,
     now: Timestamp,
 ) -> DestinationStatus {
+    let generation = question.generation;
     let message = "spec.suspend is set: no proofs are made and deliveries to this destination wait";
     let conditions = Conditions::from(&old.conditions, generation, now)
         .situation(
@@ -116,7 +117,11 @@ pub(super) fn suspended(
         )
         .keep(ConditionType::AccessVerified)
         .keep(ConditionType::TrustVerified);
-    with(old, facts, generation, conditions.finish())
+    DestinationStatus {
+        // Seen; the proof comes when it is no longer held.
+        last_handled_request: question.request.clone(),
+        ..with(old, facts, generation, conditions.finish())
+    }
 }
 
 /// The status while the first proof of a generation is under way.
@@ -207,6 +212,23 @@ pub(super) fn judged(
         last_handled_request: outcome.question.request.clone(),
         ..with
     }
+}
+
+/// The status of a destination whose access deliveries saw `ago`, where it tells of a time over an hour ago.
+pub(super) fn confirmed(
+    old: &DestinationStatus,
+    ago: Duration,
+    now: Timestamp,
+) -> Option<DestinationStatus> {
+    let ready = old.condition(ConditionType::Ready)?;
+    let told: Timestamp = old.last_verified_time.as_ref()?.parse().ok()?;
+    let seen = now.checked_sub(ago).ok()?;
+    let stale = now.duration_since(told).unsigned_abs() >= VERIFIED_TIME_AGE;
+    let tell = ready.status == Status::True && stale && seen > told;
+    tell.then(|| DestinationStatus {
+        last_verified_time: Some(time_text(seen)),
+        ..old.clone()
+    })
 }
 
 /// The status of a verified destination of whose store a delivery found out more.
@@ -346,6 +368,22 @@ mod tests {
             trust: None,
             finding,
         }
+    }
+
+    #[test]
+    fn deliveries_renew_a_time_that_is_over_an_hour_old() {
+        let old = verified(&DestinationStatus::default(), 0);
+        let seen = |ago: u64, now: i64| {
+            let status = confirmed(&old, Duration::from_secs(ago), at(now))?;
+            status.last_verified_time
+        };
+        assert_eq!(seen(60, 3599), None);
+        assert_eq!(seen(60, 3600), Some(time_text(at(3540))));
+        // The proof that stands there already.
+        assert_eq!(seen(7200, 7200), None);
+        let refused = Finding::Refused(DestinationReason::AccessDenied, "no".to_owned());
+        let refused = judged(&old, Facts::default(), &outcome(refused), 0, at(10));
+        assert_eq!(confirmed(&refused, Duration::ZERO, at(9000)), None);
     }
 
     fn verified(old: &DestinationStatus, now: i64) -> DestinationStatus {

@@ -73,7 +73,7 @@ pub(crate) async fn reconcile(
         let suspended = judge::suspended(
             &old,
             facts(&context, destination, None),
-            generation(destination),
+            &question(destination),
             Timestamp::now(),
         );
         write(&context, destination, suspended).await?;
@@ -91,7 +91,7 @@ pub(crate) async fn reconcile(
         Standing::Running(()) | Standing::Stopping => Ok(Action::await_change()),
         Standing::Absent => match due_in(&context, destination) {
             Some(pause) if !pause.is_zero() => {
-                tell_learned(&context, destination).await?;
+                tell_deliveries(&context, destination).await?;
                 Ok(Action::requeue(pause))
             }
             _ => begin(&context, destination).await,
@@ -99,22 +99,26 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// Publishes what a delivery found out of the store.
-async fn tell_learned(
+/// Publishes what deliveries found out of the store, and that they saw our access to be there.
+async fn tell_deliveries(
     context: &Context,
     destination: &OutboundDestination,
 ) -> Result<(), ReconcileError> {
     let uid = destination.uid().unwrap_or_default();
-    let Some(capabilities) = context.memory.learned(&uid, generation(destination)) else {
-        return Ok(());
-    };
-    let old = destination.status.clone().unwrap_or_default();
-    if old.observed_generation != generation(destination) {
+    let now = Timestamp::now();
+    let mut status = destination.status.clone().unwrap_or_default();
+    if status.observed_generation != generation(destination) {
         return Ok(());
     }
-    let facts = facts(context, destination, None);
-    let learned = judge::learned(&old, facts, capabilities, Timestamp::now());
-    write(context, destination, learned).await
+    if let Some(capabilities) = context.memory.learned(&uid, generation(destination)) {
+        let facts = facts(context, destination, None);
+        status = judge::learned(&status, facts, capabilities, now);
+    }
+    let seen = context.memory.proved_ago(&uid);
+    if let Some(confirmed) = seen.and_then(|ago| judge::confirmed(&status, ago, now)) {
+        status = confirmed;
+    }
+    write(context, destination, status).await
 }
 
 /// How long until the next proof; `None` when this generation or request wasn't answered yet.

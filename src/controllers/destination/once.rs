@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{facts, generation, judge, proof, question};
+use super::{facts, judge, proof, question};
 use crate::api::{Grant, OutboundDestination};
 use crate::controllers::context::Context;
 
@@ -19,7 +19,7 @@ pub(crate) async fn proved(
     let (old, now) = (Default::default(), Timestamp::now());
     let status = if destination.spec.suspend == Some(true) {
         let facts = facts(&context, &destination, None);
-        judge::suspended(&old, facts, generation(&destination), now)
+        judge::suspended(&old, facts, &question(&destination), now)
     } else {
         let question = question(&destination);
         let outcome = proof::prove(context.clone(), destination.clone(), question).await;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tokio_util::sync::CancellationToken;
+
 use super::SourceBucket;
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, MAX_OBJECTS, ObjectKey, SourceFile};
 use crate::source::error::{ObjectChange, SourceError};
@@ -101,14 +103,21 @@ impl Selection {
 
 impl SourceBucket {
     /// The objects that are selected, in byte order of their keys, each as it is now. Looks at no more than
-    /// [`MAX_ENTRIES`], and keeps no more than `MAX_MATCHES` of them.
+    /// [`MAX_ENTRIES`], and keeps no more than `MAX_MATCHES` of them. Looks at no further one once `stop` is cancelled.
     ///
     /// # Errors
-    /// [`SourceError::Empty`] when there is none, [`SourceError::KeyInvalid`] for a key that is no path, and whatever
+    /// [`SourceError::Empty`] when there is none, [`SourceError::Ended`] once it is stopped, [`SourceError::KeyInvalid`] for a key that is no path, and whatever
     /// keeps the bucket from being listed, or a selected object from being read.
-    pub fn scan(&self, selection: &Selection) -> Result<Vec<SourceFile>, SourceError> {
+    pub fn scan(
+        &self,
+        selection: &Selection,
+        stop: &CancellationToken,
+    ) -> Result<Vec<SourceFile>, SourceError> {
         let (mut entries, mut found) = (0, Vec::new());
         self.pages(selection.prefix(), |object| {
+            if stop.is_cancelled() {
+                return Err(SourceError::Ended);
+            }
             entries += 1;
             if entries > MAX_ENTRIES {
                 return Err(SourceError::TooManyEntries {

@@ -126,6 +126,13 @@ async fn a_day_without_files_is_complete_where_that_is_said() {
         );
     }
     assert_eq!(world.bucket.keys().len(), 4);
+    // The namespace's folder itself is made with the first file.
+    std::fs::remove_dir_all(world.folder()).unwrap();
+    deliver(&world, "no-folder", "day/*.csv", complete);
+    has_an_empty_receipt(&world, &completes(&world, "no-folder").await);
+    deliver(&world, "no-folder-fails", "day/*.csv", "");
+    fails(&world, "no-folder-fails", "SourceNotFound").await;
+    world.file("day/_SUCCESS", "");
 
     for (name, path, more, reason) in [
         ("fail", "day/*.csv", "  onEmpty: Fail\n", "SourceEmpty"),
@@ -140,7 +147,7 @@ async fn a_day_without_files_is_complete_where_that_is_said() {
         deliver(&world, name, path, more);
         fails(&world, name, reason).await;
     }
-    assert_eq!(world.bucket.keys().len(), 4);
+    assert_eq!(world.bucket.keys().len(), 5);
 }
 
 #[tokio::test]

@@ -185,6 +185,9 @@ async fn a_suspended_destination_is_left_alone() {
         find_condition(&object, "AccessVerified").unwrap()["status"],
         "True"
     );
+    // A request is seen all the same; the proof comes when it is no longer held.
+    let object = world.request("obdest", "acme", "now").await;
+    assert_eq!(object["status"]["lastHandledRequest"], "now");
     assert_eq!(proofs(&world.bucket), count);
 }
 
