@@ -5,7 +5,6 @@ use std::fmt;
 
 use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
-use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::refusal::Refusal;
@@ -138,8 +137,7 @@ impl Capabilities {
 }
 
 /// A checksum over one part, or over an object that goes up in one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartChecksum {
     /// CRC64NVME.
     Crc64(Crc64),

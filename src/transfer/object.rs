@@ -99,7 +99,7 @@ pub(super) enum Step {
     Create,
     Resume(Open),
     Fill(Open, HeldParts),
-    ResumeComplete(Filled),
+    ResumeComplete(Open, ObjectDigest),
     Complete(Filled, Earlier),
     Landed(Landed),
 }
@@ -132,12 +132,7 @@ pub(super) async fn deliver(
             upload,
             started_at,
             digest,
-            parts,
-        } => Step::ResumeComplete(Filled {
-            open: Open { upload, started_at },
-            digest,
-            parts,
-        }),
+        } => Step::ResumeComplete(Open { upload, started_at }, digest),
         ObjectState::Delivered { digest, version_id } => {
             task.meter.was_there(outgoing.len, task.parts());
             return Ok(Landed {
@@ -160,7 +155,7 @@ pub(super) async fn deliver(
             Step::Begin | Step::Create => task.create().await?,
             Step::Resume(open) => task.resume(open).await?,
             Step::Fill(open, held) => task.fill(open, held).await?,
-            Step::ResumeComplete(filled) => task.resume_complete(filled).await?,
+            Step::ResumeComplete(open, digest) => task.resume_complete(open, digest).await?,
             Step::Complete(filled, earlier) => task.complete(filled, earlier).await?,
             Step::Landed(landed) => {
                 task.record(landed.state()).await?;

@@ -10,7 +10,7 @@ use super::body::{Piece, ReadFault};
 use super::body_slot::BodySlot;
 use super::context::{Context, Outgoing};
 use super::error::TransferError;
-use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
+use super::ledger::ObjectState;
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
 use super::pieces::{Pieces, share};
 use super::progress::ObjectMeter;
@@ -307,16 +307,10 @@ impl Held {
 impl Filled {
     /// The state that must be durable before Complete is sent.
     pub(super) fn state(&self) -> ObjectState {
-        let recordable = self.parts.len() <= MAX_RECORDED_PARTS;
         ObjectState::Completing {
             upload: self.open.upload.clone(),
             started_at: self.open.started_at,
             digest: self.digest.clone(),
-            parts: if recordable {
-                self.parts.clone()
-            } else {
-                Vec::new()
-            },
         }
     }
 }
