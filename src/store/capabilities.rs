@@ -7,6 +7,7 @@ use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
 
 use super::error::StoreError;
+use super::meaning::Meaning;
 use super::refusal::Refusal;
 use super::target::Target;
 use crate::plan::{Crc32c, Crc64, Md5Digest};
@@ -108,7 +109,7 @@ impl Use {
         match answer {
             Ok(_) => Self::Allowed,
             // It was looked for, so it was allowed to look.
-            Err(error) if error.is("NoSuchUpload") => Self::Allowed,
+            Err(error) if error.means(Meaning::UploadGone) => Self::Allowed,
             Err(error)
                 if error.status == Some(403) && error.refusal() == Some(Refusal::AccessDenied) =>
             {

@@ -8,7 +8,7 @@ use super::error::TransferError;
 use super::object::{Earlier, Filled, HeldParts, Landed, Landing, Open, Step, Task, uploaded};
 use super::retry::is_retryable;
 use crate::plan::ObjectDigest;
-use crate::store::{CompletedUpload, ErrorClass, Refusal, StoreError};
+use crate::store::{CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
 
 /// An upload that is gone was completed by us while no lifecycle rule can have taken it: S3 counts
 /// such rules in whole days, so one day is the shortest.
@@ -32,7 +32,7 @@ impl Task<'_> {
                 Ok(Step::Complete(filled, Earlier::MayHaveBeenApplied))
             }
             Ok(held) => Ok(Step::Fill(open, held)),
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                 self.gone(&open, digest).await
             }
             // Complete would tell, too, but can't be sent: nobody knows the parts' ETags any more.
@@ -71,19 +71,22 @@ impl Task<'_> {
                 Ok(done) => return Ok(Step::Landed(self.verified(digest.clone(), done)?)),
                 Err(error) => error,
             };
-            match error.code.as_str() {
-                "PreconditionFailed" => {
+            match error.meaning() {
+                Some(Meaning::ConditionFailed) => {
                     let seen = self.look(&filled.digest).await?;
                     return self.something_there(filled, earlier, seen).await;
                 }
-                "NoSuchUpload" if earlier == Earlier::Answered => {
+                Some(Meaning::UploadGone) if earlier == Earlier::Answered => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
-                "NoSuchUpload" => return self.gone(&filled.open, filled.digest).await,
-                "ConditionalRequestConflict" => {
+                Some(Meaning::UploadGone) => {
+                    return self.gone(&filled.open, filled.digest).await;
+                }
+                Some(Meaning::Conflict) => {
                     return self.conflict(filled, earlier, &error).await;
                 }
-                "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "BadDigest" => {
+                // The checksum is of the whole: bytes that came damaged lie in the parts, and Complete sends none.
+                Some(Meaning::PartsRefused | Meaning::ChecksumRefused) => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
                 _ if !is_retryable(&error) => return self.refused(&filled, error).await,
@@ -191,7 +194,7 @@ impl Task<'_> {
                 self.withdraw(&filled.open).await;
                 Err(self.exists())
             }
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                 self.gone(&filled.open, filled.digest).await
             }
             Err(Refused::Store(_)) => Err(self.unconfirmed(&filled.open)),
@@ -208,7 +211,7 @@ impl Task<'_> {
     ) -> Result<Step, TransferError> {
         if earlier == Earlier::MayHaveBeenApplied {
             match self.list_parts(&filled.open.upload).await {
-                Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+                Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                     return self.gone(&filled.open, filled.digest).await;
                 }
                 Err(Refused::Ended(error)) => return Err(error),

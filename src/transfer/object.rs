@@ -17,7 +17,9 @@ use super::retry::Failure;
 use super::share::Share;
 use super::tally::RetryReason;
 use crate::plan::{ObjectDigest, PartLayout};
-use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
+use crate::store::{
+    Dialect, ErrorClass, Meaning, PartChecksum, StoreError, UploadId, UploadedPart,
+};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,7 +246,7 @@ impl Task<'_> {
     async fn resume(&mut self, open: Open) -> Result<Step, TransferError> {
         match self.list_parts(&open.upload).await {
             Ok(held) => Ok(Step::Fill(open, held)),
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                 self.record(ObjectState::Planned).await?;
                 let (key, why) = (self.outgoing.key.clone(), error.to_string());
                 self.context.meter.notice(Notice::Restarted { key, why });
@@ -330,7 +332,7 @@ impl Task<'_> {
             |bucket: crate::store::Bucket| async move { bucket.abort_upload(key, upload).await };
         match self.context.call(key, self.stop(), abort).await {
             Ok(()) => {}
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {}
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {}
             Err(refused) => return Err(refused.for_key(key)),
         }
         self.record(ObjectState::Planned).await

@@ -10,7 +10,7 @@ use super::limits::Cuts;
 use super::progress::Meter;
 use super::resources::Resources;
 use super::tally::RetryReason;
-use crate::store::{ErrorClass, StoreError};
+use crate::store::{ErrorClass, Meaning, StoreError};
 
 /// How long the waits are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,14 @@ impl RetryPolicy {
     }
 }
 
-/// Codes of refusals which a second try can cure although the store blames the request: bytes that
-/// were damaged or cut off on their way.
-const DAMAGED: [&str; 5] = [
-    "BadDigest",
-    "XAmzContentChecksumMismatch",
-    "IncompleteBody",
-    "RequestTimeout",
-    "InvalidDigest",
-];
-
-/// Whether the same request may succeed later.
+/// Whether the same request may succeed later. The store blames the request for bytes that were damaged or cut off on
+/// their way, but a second try can cure them.
 pub(super) fn is_retryable(error: &StoreError) -> bool {
-    error.class != ErrorClass::Terminal || DAMAGED.contains(&error.code.as_str())
+    let damaged = matches!(
+        error.meaning(),
+        Some(Meaning::ChecksumRefused | Meaning::BodyCutOff)
+    );
+    error.class != ErrorClass::Terminal || damaged
 }
 
 /// A failure, as it is counted and told.
@@ -286,7 +281,12 @@ mod tests {
             region: None,
             denial: crate::store::Denial::default(),
         };
-        assert!(is_retryable(&error("BadDigest", ErrorClass::Terminal)));
+        for damaged in ["BadDigest", "InvalidDigest", "IncompleteBody"] {
+            assert!(
+                is_retryable(&error(damaged, ErrorClass::Terminal)),
+                "{damaged}"
+            );
+        }
         assert!(is_retryable(&error("SlowDown", ErrorClass::Throttled)));
         assert!(!is_retryable(&error("AccessDenied", ErrorClass::Terminal)));
         assert!(!is_retryable(&error("NoSuchUpload", ErrorClass::Terminal)));
