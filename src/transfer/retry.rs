@@ -55,6 +55,20 @@ pub(super) fn is_retryable(error: &StoreError) -> bool {
     error.class != ErrorClass::Terminal || damaged
 }
 
+/// What a request is repeated for. A refusal that is repeated blames damaged bytes, but for the condition that nothing
+/// is under the key.
+pub(super) fn reason_of(error: &StoreError) -> RetryReason {
+    match (error.class, error.meaning()) {
+        (ErrorClass::Terminal, Some(Meaning::ConditionFailed | Meaning::Conflict)) => {
+            RetryReason::Conflict
+        }
+        (ErrorClass::Terminal, _) => RetryReason::Damaged,
+        (ErrorClass::Transient, _) => RetryReason::Unavailable,
+        (ErrorClass::Throttled, _) => RetryReason::Throttled,
+        (ErrorClass::Ambiguous, _) => RetryReason::Unanswered,
+    }
+}
+
 /// A failure, as it is counted and told.
 pub(super) struct Failure {
     pub(super) class: ErrorClass,
@@ -269,9 +283,8 @@ mod tests {
         assert_eq!(policy.wait(ErrorClass::Transient, 3, 0.0), Duration::ZERO);
     }
 
-    #[test]
-    fn tells_what_a_second_try_can_cure() {
-        let error = |code: &str, class| StoreError {
+    fn error(code: &str, class: ErrorClass) -> StoreError {
+        StoreError {
             action: "UploadPart",
             code: code.to_owned(),
             message: String::new(),
@@ -280,7 +293,42 @@ mod tests {
             request_id: None,
             region: None,
             denial: crate::store::Denial::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_tried_again_is_counted_by_its_cause() {
+        for (code, class, reason) in [
+            ("BadDigest", ErrorClass::Terminal, RetryReason::Damaged),
+            ("IncompleteBody", ErrorClass::Terminal, RetryReason::Damaged),
+            (
+                "ConditionalRequestConflict",
+                ErrorClass::Terminal,
+                RetryReason::Conflict,
+            ),
+            (
+                "PreconditionFailed",
+                ErrorClass::Terminal,
+                RetryReason::Conflict,
+            ),
+            (
+                "InternalError",
+                ErrorClass::Ambiguous,
+                RetryReason::Unanswered,
+            ),
+            ("SlowDown", ErrorClass::Throttled, RetryReason::Throttled),
+            (
+                "ServiceUnavailable",
+                ErrorClass::Transient,
+                RetryReason::Unavailable,
+            ),
+        ] {
+            assert_eq!(reason_of(&error(code, class)), reason, "{code}");
+        }
+    }
+
+    #[test]
+    fn tells_what_a_second_try_can_cure() {
         for damaged in ["BadDigest", "InvalidDigest", "IncompleteBody"] {
             assert!(
                 is_retryable(&error(damaged, ErrorClass::Terminal)),
