@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::glob::PatternInvalid;
 use super::refusals::store_advice;
 use crate::plan::{Fingerprint, KeyInvalid};
-use crate::store::{ErrorClass, StoreError, code};
+use crate::store::{ErrorClass, Refusal, StoreError, code};
 
 /// What was being done when the system refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -270,7 +270,9 @@ impl SourceError {
                 SourceErrorKind::WaitingForSource
             }
             Self::Changed { .. } | Self::ObjectChanged { .. } => SourceErrorKind::Changed,
-            Self::Store { cause, .. } if cause.is("NoSuchBucket") => SourceErrorKind::NotFound,
+            Self::Store { cause, .. } if cause.refusal() == Some(Refusal::BucketNotFound) => {
+                SourceErrorKind::NotFound
+            }
             Self::Unreadable { .. }
             | Self::NotAFile { .. }
             | Self::NameNotUtf8 { .. }

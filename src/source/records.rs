@@ -52,9 +52,8 @@ impl RecordCounter {
         self.append(&of_block);
     }
 
-    /// Puts what another counter counted over the bytes that follow behind this one's, so that parts
-    /// of one object can be counted side by side. Both must count the same format.
-    pub fn append(&mut self, next: &Self) {
+    /// Puts what another counter counted over the bytes that follow behind this one's. Both must count the same format.
+    fn append(&mut self, next: &Self) {
         let joined = self.records == RecordFormat::Lines(Delimiter::Crlf)
             && self.last == Some(b'\r')
             && next.first == Some(b'\n');

@@ -8,7 +8,7 @@ pub(super) fn store_advice(error: &StoreError) -> &'static str {
         ("InvalidObjectState", _) => {
             "it lies in an archive: whoever keeps the bucket must restore it, or the delivery must exclude it"
         }
-        ("NoSuchBucket", _) => {
+        (_, Some(Refusal::BucketNotFound)) => {
             "whoever keeps our buckets must make it, or the delivery's source.s3.bucket must be corrected"
         }
         (code::NO_CREDENTIALS, _) => {

@@ -229,12 +229,6 @@ struct Opened {
 }
 
 impl OpenFile {
-    /// The file as it was scanned.
-    #[must_use]
-    pub fn file(&self) -> &SourceFile {
-        &self.0.file
-    }
-
     /// Fills `buf` with the bytes from `offset` on. Whether they are those of the plan is certain only
     /// after a [`Self::check`] behind the last read.
     ///

@@ -5,9 +5,9 @@ use std::fmt;
 
 use crc_fast::CrcAlgorithm::{Crc32Iscsi, Crc64Nvme};
 use md5::{Digest as _, Md5};
-use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use super::meaning::Meaning;
 use super::refusal::Refusal;
 use super::target::Target;
 use crate::plan::{Crc32c, Crc64, Md5Digest};
@@ -109,7 +109,7 @@ impl Use {
         match answer {
             Ok(_) => Self::Allowed,
             // It was looked for, so it was allowed to look.
-            Err(error) if error.is("NoSuchUpload") => Self::Allowed,
+            Err(error) if error.means(Meaning::UploadGone) => Self::Allowed,
             Err(error)
                 if error.status == Some(403) && error.refusal() == Some(Refusal::AccessDenied) =>
             {
@@ -138,8 +138,7 @@ impl Capabilities {
 }
 
 /// A checksum over one part, or over an object that goes up in one request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartChecksum {
     /// CRC64NVME.
     Crc64(Crc64),

@@ -71,7 +71,8 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Whether the store's code is `code`.
+    /// Whether the code is `code`: one of our own words, or one of S3's that is met in one place alone. The others of
+    /// S3's are told apart by [`StoreError::meaning`].
     #[must_use]
     pub fn is(&self, code: &str) -> bool {
         self.code == code

@@ -20,6 +20,7 @@ mod error;
 mod explain;
 mod grant;
 mod headers;
+mod meaning;
 mod names;
 mod reads;
 mod refusal;
@@ -51,6 +52,7 @@ pub use error::{ErrorClass, StoreError, code};
 pub use grant::{
     GrantRequest, assume_policy, bucket_policy, identity_policy, key_policy, trust_policy,
 };
+pub use meaning::Meaning;
 pub use names::{
     AccountId, AccountIdInvalid, BucketName, BucketNameInvalid, Partition, Region, RegionInvalid,
 };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::action::Action;
 use super::error::{ErrorClass, StoreError, code};
+use super::meaning::Meaning;
 use super::names::Region;
 use super::session;
 
@@ -120,9 +121,6 @@ fn by_code(code: &str, message: &str, other_region: bool) -> Option<Refusal> {
             Refusal::AclNotAllowed
         }
         "RequestTimeTooSkewed" | "RequestExpired" => Refusal::ClockSkew,
-        "BadDigest" | "InvalidDigest" | "XAmzContentChecksumMismatch" => {
-            Refusal::ChecksumUnsupported
-        }
         "InvalidRequest" | "InvalidArgument" | "NotImplemented"
             if message.contains("x-amz-acl") || message.contains("access control list") =>
         {
@@ -142,11 +140,16 @@ fn by_code(code: &str, message: &str, other_region: bool) -> Option<Refusal> {
         | code::OVERDUE
         | code::UNREADABLE
         | code::NO_CREDENTIALS => Refusal::EndpointUnreachable,
-        // What these say is of an upload or an object, not of the access.
-        "NoSuchUpload" | "NoSuchKey" | "PreconditionFailed" | "ConditionalRequestConflict" => {
-            return None;
-        }
-        _ => return None,
+        _ => match Meaning::of(code)? {
+            // A delivery's bytes may be damaged, and are sent again instead; of a proof's few it means the checksum.
+            Meaning::ChecksumRefused => Refusal::ChecksumUnsupported,
+            Meaning::UploadGone
+            | Meaning::NothingThere
+            | Meaning::ConditionFailed
+            | Meaning::Conflict
+            | Meaning::PartsRefused
+            | Meaning::BodyCutOff => return None,
+        },
     })
 }
 
@@ -335,6 +338,8 @@ mod tests {
             (404, "NoSuchUpload", "", None),
             (412, "PreconditionFailed", "", None),
             (400, "EntityTooSmall", "", None),
+            (400, "IncompleteBody", "", None),
+            (400, "InvalidDigest", "", Some(Refusal::ChecksumUnsupported)),
         ] {
             assert_eq!(
                 error(status, code, message).refusal(),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::bucket::Bucket;
 use super::capabilities::{Dialect, PartChecksum};
 use super::error::{ErrorClass, StoreError};
+use super::meaning::Meaning;
 use super::names::Region;
 use super::refusal::{Refusal, may_be_the_checksum};
 use super::target::Target;
@@ -101,9 +102,7 @@ async fn send_part(bucket: &Bucket, key: &ObjectKey, upload: &UploadId) -> Resul
         // No answer repeats an MD5: that a wrong one is refused shows that they are compared.
         return match send(PartChecksum::Md5(Md5Digest::new([0; 16]))).await {
             Ok(_) => Err(StoreError::checksum_ignored("UploadPart")),
-            Err(error) if error.is("BadDigest") || error.is("InvalidDigest") => {
-                send(checksum).await.map(drop)
-            }
+            Err(error) if error.means(Meaning::ChecksumRefused) => send(checksum).await.map(drop),
             Err(error) => Err(error),
         };
     }
@@ -144,7 +143,7 @@ async fn abort(bucket: &Bucket, key: &ObjectKey, upload: &UploadId) -> Result<()
     loop {
         match bucket.abort_upload(key, upload).await {
             Ok(()) => return Ok(()),
-            Err(error) if error.is("NoSuchUpload") => return Ok(()),
+            Err(error) if error.means(Meaning::UploadGone) => return Ok(()),
             Err(error) if error.class == ErrorClass::Terminal || tries == ABORT_TRIES => {
                 return Err(error);
             }
@@ -169,7 +168,7 @@ pub(super) enum AbortRight {
 pub(super) async fn abort_right(bucket: &Bucket) -> AbortRight {
     let key = key(bucket.target());
     let invented = UploadId::new(format!("outbound-{:016x}", fastrand::u64(..)));
-    let gone = |error: &StoreError| error.is("NoSuchUpload");
+    let gone = |error: &StoreError| error.means(Meaning::UploadGone);
     let error = match bucket.abort_upload(&key, &invented).await {
         // A store that takes what never was, as MinIO does, would take what is.
         Ok(()) => return AbortRight::Held,

@@ -3,14 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::capabilities::PartChecksum;
 use crate::plan::{Crc64, PartNumber};
 
 /// The id of a multipart upload, as the store gave it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UploadId(String);
 
 impl UploadId {
@@ -61,8 +59,7 @@ pub enum PartBody {
 }
 
 /// A part that the store took.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadedPart {
     /// Its number.
     pub number: i32,
@@ -70,7 +67,6 @@ pub struct UploadedPart {
     pub etag: String,
     /// What we computed over it, and Complete repeats; `None` where neither this process nor the store
     /// knows it any more, as of an MD5 after a restart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<PartChecksum>,
 }
 

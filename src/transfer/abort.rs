@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::ledger::{ObjectState, Slot};
 use super::retry::is_retryable;
 use crate::plan::{ObjectKey, Plan};
-use crate::store::{Bucket, UploadId};
+use crate::store::{Bucket, Meaning, UploadId};
 
 /// Aborts under way at once.
 const AT_ONCE: usize = 8;
@@ -100,7 +100,7 @@ async fn abort(
         };
         match answer {
             Ok(()) => return Ok(()),
-            Err(error) if error.is("NoSuchUpload") => return Ok(()),
+            Err(error) if error.means(Meaning::UploadGone) => return Ok(()),
             Err(error) if is_retryable(&error) => last = error.to_string(),
             Err(error) => return Err(error.to_string()),
         }

@@ -8,7 +8,7 @@ use super::error::TransferError;
 use super::object::{Earlier, Filled, HeldParts, Landed, Landing, Open, Step, Task, uploaded};
 use super::retry::is_retryable;
 use crate::plan::ObjectDigest;
-use crate::store::{CompletedUpload, ErrorClass, Refusal, StoreError};
+use crate::store::{CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
 
 /// An upload that is gone was completed by us while no lifecycle rule can have taken it: S3 counts
 /// such rules in whole days, so one day is the shortest.
@@ -18,25 +18,27 @@ impl Task<'_> {
     /// Goes on with an upload for which Complete may have been sent by an earlier process.
     pub(super) async fn resume_complete(
         &mut self,
-        mut filled: Filled,
+        open: Open,
+        digest: ObjectDigest,
     ) -> Result<Step, TransferError> {
-        match self.list_parts(&filled.open.upload).await {
-            Ok(held) if filled.parts.is_empty() => {
-                if !self.covers(&held, filled.digest.bytes) {
-                    return Ok(Step::Fill(filled.open, held));
-                }
-                filled.parts = uploaded(held);
+        match self.list_parts(&open.upload).await {
+            Ok(held) if self.covers(&held, digest.bytes) => {
+                let parts = uploaded(held);
+                let filled = Filled {
+                    open,
+                    digest,
+                    parts,
+                };
+                Ok(Step::Complete(filled, Earlier::MayHaveBeenApplied))
             }
-            Ok(_) => {}
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
-                return self.gone(filled).await;
+            Ok(held) => Ok(Step::Fill(open, held)),
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
+                self.gone(&open, digest).await
             }
-            // Complete itself tells, too, as long as we know the parts.
-            Err(Refused::Store(_)) if !filled.parts.is_empty() => {}
-            Err(Refused::Store(_)) => return Err(self.unconfirmed(&filled.open)),
-            Err(Refused::Ended(error)) => return Err(error),
+            // Complete would tell, too, but can't be sent: nobody knows the parts' ETags any more.
+            Err(Refused::Store(_)) => Err(self.unconfirmed(&open)),
+            Err(Refused::Ended(error)) => Err(error),
         }
-        Ok(Step::Complete(filled, Earlier::MayHaveBeenApplied))
     }
 
     /// Sends Complete until it is known what became of it.
@@ -69,19 +71,22 @@ impl Task<'_> {
                 Ok(done) => return Ok(Step::Landed(self.verified(digest.clone(), done)?)),
                 Err(error) => error,
             };
-            match error.code.as_str() {
-                "PreconditionFailed" => {
+            match error.meaning() {
+                Some(Meaning::ConditionFailed) => {
                     let seen = self.look(&filled.digest).await?;
                     return self.something_there(filled, earlier, seen).await;
                 }
-                "NoSuchUpload" if earlier == Earlier::Answered => {
+                Some(Meaning::UploadGone) if earlier == Earlier::Answered => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
-                "NoSuchUpload" => return self.gone(filled).await,
-                "ConditionalRequestConflict" => {
+                Some(Meaning::UploadGone) => {
+                    return self.gone(&filled.open, filled.digest).await;
+                }
+                Some(Meaning::Conflict) => {
                     return self.conflict(filled, earlier, &error).await;
                 }
-                "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "BadDigest" => {
+                // The checksum is of the whole: bytes that came damaged lie in the parts, and Complete sends none.
+                Some(Meaning::PartsRefused | Meaning::ChecksumRefused) => {
                     return self.restart(&filled.open, &error.to_string()).await;
                 }
                 _ if !is_retryable(&error) => return self.refused(&filled, error).await,
@@ -132,27 +137,26 @@ impl Task<'_> {
 
     /// The upload is gone after a Complete that may have been applied, and we never aborted it: the
     /// ledger would say so.
-    async fn gone(&mut self, filled: Filled) -> Result<Step, TransferError> {
-        match self.look(&filled.digest).await? {
+    async fn gone(&mut self, open: &Open, digest: ObjectDigest) -> Result<Step, TransferError> {
+        match self.look(&digest).await? {
             Seen::Ours(held) => {
-                return Ok(Step::Landed(landed(filled.digest, held, Landing::Sent)));
+                return Ok(Step::Landed(landed(digest, held, Landing::Sent)));
             }
             Seen::Another => {
-                self.withdraw(&filled.open).await;
+                self.withdraw(open).await;
                 return Err(self.exists());
             }
             Seen::Nothing => {
                 return self
-                    .restart(&filled.open, "the upload is gone and nothing is there")
+                    .restart(open, "the upload is gone and nothing is there")
                     .await;
             }
             Seen::Hidden => {}
         }
-        let age = Timestamp::now().duration_since(filled.open.started_at);
+        let age = Timestamp::now().duration_since(open.started_at);
         if age >= SURELY_OURS || age.is_negative() {
-            return Err(self.unconfirmed(&filled.open));
+            return Err(self.unconfirmed(open));
         }
-        let Filled { digest, .. } = filled;
         Ok(Step::Landed(Landed {
             digest,
             version_id: None,
@@ -190,7 +194,9 @@ impl Task<'_> {
                 self.withdraw(&filled.open).await;
                 Err(self.exists())
             }
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => self.gone(filled).await,
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
+                self.gone(&filled.open, filled.digest).await
+            }
             Err(Refused::Store(_)) => Err(self.unconfirmed(&filled.open)),
             Err(Refused::Ended(error)) => Err(error),
         }
@@ -205,8 +211,8 @@ impl Task<'_> {
     ) -> Result<Step, TransferError> {
         if earlier == Earlier::MayHaveBeenApplied {
             match self.list_parts(&filled.open.upload).await {
-                Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
-                    return self.gone(filled).await;
+                Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
+                    return self.gone(&filled.open, filled.digest).await;
                 }
                 Err(Refused::Ended(error)) => return Err(error),
                 Ok(_) | Err(Refused::Store(_)) => {}

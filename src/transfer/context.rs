@@ -16,7 +16,7 @@ use super::limits::Room;
 use super::progress::Meter;
 use super::reader::{Opener, Reader};
 use super::resources::Resources;
-use super::retry::{Attempts, Failure, Seen, is_retryable};
+use super::retry::{Attempts, Failure, Seen, is_retryable, reason_of};
 use super::source::SourceFault;
 use super::tally::RetryReason;
 use super::token::DeliveryToken;
@@ -140,7 +140,7 @@ impl Context {
         }
         let failure = Failure {
             class: error.class,
-            reason: reason_of(error.class),
+            reason: reason_of(error),
             text: format!("{key}: {error}"),
         };
         self.attempts.failed(seen, failure, stop).await
@@ -224,16 +224,6 @@ impl Context {
         let open = Arc::clone(&outgoing.open);
         let open = Reader::open(open, in_order, outgoing.compression, outgoing.len);
         unless_stopped(stop, open).await
-    }
-}
-
-/// What a call is repeated for. A refusal that is repeated blames bytes that were damaged on their way.
-const fn reason_of(class: ErrorClass) -> RetryReason {
-    match class {
-        ErrorClass::Terminal => RetryReason::Damaged,
-        ErrorClass::Transient => RetryReason::Unavailable,
-        ErrorClass::Throttled => RetryReason::Throttled,
-        ErrorClass::Ambiguous => RetryReason::Unanswered,
     }
 }
 

@@ -17,7 +17,7 @@ use super::context::{Context, Outgoing, unless_stopped};
 use super::cores::cores;
 use super::error::TransferError;
 use super::learned::Learned;
-use super::ledger::{Ledger, LedgerError, ObjectState, Slot};
+use super::ledger::{Ledger, ObjectState, Slot};
 use super::md5::LANES;
 use super::object::{Landed, Landing, deliver};
 use super::probe::probe;
@@ -300,12 +300,15 @@ impl Run {
             .iter()
             .map(|o| (o.digest.clone(), o.version_id.clone()))
             .collect();
-        let receipt = render(&self.job.facts, &self.job.plan, &done)
-            .map_err(|error| LedgerError(format!("rendering the receipt: {error}")))?;
+        let key = self.job.plan.receipt();
+        let receipt = render(&self.job.facts, &self.job.plan, &done).map_err(|error| {
+            let key = key.clone();
+            TransferError::ReceiptNotRendered { key, error }
+        })?;
         let bytes = receipt.clone();
         let outgoing = Arc::new(Outgoing {
             slot: Slot::Receipt,
-            key: self.job.plan.receipt().clone(),
+            key: key.clone(),
             len: receipt.len() as u64,
             compression: Compression::None,
             open: Arc::new(move || {

@@ -86,6 +86,16 @@ pub enum TransferError {
     /// ledger as it is.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The receipt couldn't be rendered, though all objects are there. A fault of ours.
+    #[error(
+        "rendering the receipt {key}: {error}; every object is there: report it to whoever makes the operator"
+    )]
+    ReceiptNotRendered {
+        /// The receipt's key.
+        key: ObjectKey,
+        /// What couldn't be written as JSON.
+        error: serde_json::Error,
+    },
     /// The memory budget can't hold the smallest piece. The operator's configuration must change.
     #[error(transparent)]
     Memory(#[from] OverBudget),

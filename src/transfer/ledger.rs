@@ -2,18 +2,12 @@
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::plan::ObjectDigest;
-use crate::store::{UploadId, UploadedPart};
-
-/// Parts that [`ObjectState::Completing`] names at most: about 80 bytes each, so that one entry stays
-/// far under the 512 KiB of a ledger object. Where there are more, ListParts names them.
-pub(super) const MAX_RECORDED_PARTS: usize = 1000;
+use crate::store::UploadId;
 
 /// Whose state it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// The object with this sequence number.
     Object(u32),
@@ -22,12 +16,7 @@ pub enum Slot {
 }
 
 /// How far an object is. Each state is durable before the request that it announces is sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "state",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ObjectState {
     /// No upload of it is open, and none was completed.
     #[default]
@@ -39,7 +28,8 @@ pub enum ObjectState {
         /// When it was created, by our clock.
         started_at: Timestamp,
     },
-    /// Complete was sent, or was about to be. Never recorded for an upload that we aborted.
+    /// Complete was sent, or was about to be. Never recorded for an upload that we aborted. The parts aren't in it, as
+    /// ten thousand of them would outgrow what a ledger may hold: ListParts names them.
     Completing {
         /// The upload.
         upload: UploadId,
@@ -47,16 +37,12 @@ pub enum ObjectState {
         started_at: Timestamp,
         /// What the object is.
         digest: ObjectDigest,
-        /// The parts that Complete names; none where there are more than a thousand.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        parts: Vec<UploadedPart>,
     },
     /// It is there, verified.
     Delivered {
         /// What the object is.
         digest: ObjectDigest,
         /// Its version, where the store said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         version_id: Option<String>,
     },
 }
@@ -101,63 +87,5 @@ pub trait Ledger: Send + Sync + 'static {
     /// As [`Ledger::record`].
     fn settle(&self) -> BoxFuture<'_, Result<(), LedgerError>> {
         Box::pin(std::future::ready(Ok(())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::Crc64;
-    use crate::store::PartChecksum;
-
-    #[test]
-    fn states_survive_json() {
-        let digest = ObjectDigest {
-            bytes: 3,
-            lines: 1,
-            records: 1,
-            crc64: Crc64::new(7),
-            md5: None,
-        };
-        let started_at: Timestamp = "2026-11-24T01:02:03Z".parse().unwrap();
-        let upload = UploadId::new("u-1");
-        let part = UploadedPart {
-            number: 1,
-            etag: "\"e\"".to_owned(),
-            checksum: Some(PartChecksum::Crc64(Crc64::new(7))),
-        };
-        let states = [
-            ObjectState::Planned,
-            ObjectState::Open {
-                upload: upload.clone(),
-                started_at,
-            },
-            ObjectState::Completing {
-                upload,
-                started_at,
-                digest: digest.clone(),
-                parts: vec![part],
-            },
-            ObjectState::Delivered {
-                digest,
-                version_id: None,
-            },
-        ];
-        for state in states {
-            let json = serde_json::to_string(&state).unwrap();
-            assert_eq!(
-                serde_json::from_str::<ObjectState>(&json).unwrap(),
-                state,
-                "{json}"
-            );
-        }
-        let open = ObjectState::Open {
-            upload: UploadId::new("u"),
-            started_at,
-        };
-        assert_eq!(
-            serde_json::to_string(&open).unwrap(),
-            r#"{"state":"open","upload":"u","startedAt":"2026-11-24T01:02:03Z"}"#
-        );
     }
 }

@@ -144,7 +144,7 @@ impl MemoryPool {
     ///
     /// # Errors
     /// When `len` is over the budget, so that waiting would never end.
-    pub async fn acquire(&self, len: usize) -> Result<PooledBuffer, OverBudget> {
+    pub(super) async fn acquire(&self, len: usize) -> Result<PooledBuffer, OverBudget> {
         let charge = self.charge(len).await?;
         let memory = self.shared.allocate(len);
         Ok(PooledBuffer { memory, charge })
@@ -154,7 +154,7 @@ impl MemoryPool {
     ///
     /// # Errors
     /// When `bytes` is over the budget.
-    pub async fn carve(&self, bytes: usize) -> Result<Self, OverBudget> {
+    pub(super) async fn carve(&self, bytes: usize) -> Result<Self, OverBudget> {
         let mut share = self.charge(bytes).await?;
         let mut idle = self.shared.idle();
         idle.make_room(bytes, self.shared.budget);
@@ -221,7 +221,7 @@ impl Drop for Charge {
 
 /// Bytes on loan from a [`MemoryPool`], which gets them back on drop.
 #[derive(Debug)]
-pub struct PooledBuffer {
+pub(super) struct PooledBuffer {
     memory: Aligned,
     charge: Charge,
 }
@@ -235,7 +235,7 @@ impl PooledBuffer {
 
     /// The same memory, shared and read-only; it goes back to the pool with its last clone.
     #[must_use]
-    pub fn freeze(self) -> Bytes {
+    pub(super) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
 }

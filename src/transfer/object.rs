@@ -17,7 +17,9 @@ use super::retry::Failure;
 use super::share::Share;
 use super::tally::RetryReason;
 use crate::plan::{ObjectDigest, PartLayout};
-use crate::store::{Dialect, ErrorClass, PartChecksum, StoreError, UploadId, UploadedPart};
+use crate::store::{
+    Dialect, ErrorClass, Meaning, PartChecksum, StoreError, UploadId, UploadedPart,
+};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub(super) enum Step {
     Create,
     Resume(Open),
     Fill(Open, HeldParts),
-    ResumeComplete(Filled),
+    ResumeComplete(Open, ObjectDigest),
     Complete(Filled, Earlier),
     Landed(Landed),
 }
@@ -132,12 +134,7 @@ pub(super) async fn deliver(
             upload,
             started_at,
             digest,
-            parts,
-        } => Step::ResumeComplete(Filled {
-            open: Open { upload, started_at },
-            digest,
-            parts,
-        }),
+        } => Step::ResumeComplete(Open { upload, started_at }, digest),
         ObjectState::Delivered { digest, version_id } => {
             task.meter.was_there(outgoing.len, task.parts());
             return Ok(Landed {
@@ -160,7 +157,7 @@ pub(super) async fn deliver(
             Step::Begin | Step::Create => task.create().await?,
             Step::Resume(open) => task.resume(open).await?,
             Step::Fill(open, held) => task.fill(open, held).await?,
-            Step::ResumeComplete(filled) => task.resume_complete(filled).await?,
+            Step::ResumeComplete(open, digest) => task.resume_complete(open, digest).await?,
             Step::Complete(filled, earlier) => task.complete(filled, earlier).await?,
             Step::Landed(landed) => {
                 task.record(landed.state()).await?;
@@ -249,7 +246,7 @@ impl Task<'_> {
     async fn resume(&mut self, open: Open) -> Result<Step, TransferError> {
         match self.list_parts(&open.upload).await {
             Ok(held) => Ok(Step::Fill(open, held)),
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                 self.record(ObjectState::Planned).await?;
                 let (key, why) = (self.outgoing.key.clone(), error.to_string());
                 self.context.meter.notice(Notice::Restarted { key, why });
@@ -335,7 +332,7 @@ impl Task<'_> {
             |bucket: crate::store::Bucket| async move { bucket.abort_upload(key, upload).await };
         match self.context.call(key, self.stop(), abort).await {
             Ok(()) => {}
-            Err(Refused::Store(error)) if error.is("NoSuchUpload") => {}
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {}
             Err(refused) => return Err(refused.for_key(key)),
         }
         self.record(ObjectState::Planned).await

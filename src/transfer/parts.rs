@@ -10,7 +10,7 @@ use super::body::{Piece, ReadFault};
 use super::body_slot::BodySlot;
 use super::context::{Context, Outgoing};
 use super::error::TransferError;
-use super::ledger::{MAX_RECORDED_PARTS, ObjectState};
+use super::ledger::ObjectState;
 use super::object::{Earlier, Filled, Held, HeldParts, Open, Step, Task, uploaded};
 use super::pieces::{Pieces, share};
 use super::progress::ObjectMeter;
@@ -18,7 +18,7 @@ use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::{ObjectDigest, PartNumber};
-use crate::store::{PartBody, Refusal, StoreError, UploadId};
+use crate::store::{Meaning, PartBody, Refusal, StoreError, UploadId};
 
 /// Why an upload couldn't be filled.
 enum Broken {
@@ -278,7 +278,7 @@ impl Sender {
 
     /// The error, where another try may succeed.
     fn retryable(&self, error: StoreError) -> Result<StoreError, Broken> {
-        if error.is("NoSuchUpload") {
+        if error.means(Meaning::UploadGone) {
             return Err(Broken::UploadGone(error.to_string()));
         }
         if is_retryable(&error) {
@@ -294,7 +294,7 @@ impl Sender {
 /// Whether the store refused us, and not these bytes or this upload.
 fn is_refused(error: &StoreError) -> bool {
     let of_checksum = error.refusal() == Some(Refusal::ChecksumUnsupported);
-    !is_retryable(error) && !error.is("NoSuchUpload") && !of_checksum
+    !is_retryable(error) && !error.means(Meaning::UploadGone) && !of_checksum
 }
 
 impl Held {
@@ -307,16 +307,10 @@ impl Held {
 impl Filled {
     /// The state that must be durable before Complete is sent.
     pub(super) fn state(&self) -> ObjectState {
-        let recordable = self.parts.len() <= MAX_RECORDED_PARTS;
         ObjectState::Completing {
             upload: self.open.upload.clone(),
             started_at: self.open.started_at,
             digest: self.digest.clone(),
-            parts: if recordable {
-                self.parts.clone()
-            } else {
-                Vec::new()
-            },
         }
     }
 }

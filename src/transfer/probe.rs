@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::context::{Context, Outgoing};
 use crate::plan::Md5Digest;
-use crate::store::{ConditionalWrite, PartBody, PartChecksum};
+use crate::store::{ConditionalWrite, Meaning, PartBody, PartChecksum};
 
 /// Asks once, where nobody knows yet; what isn't told stays unknown until the next receipt.
 ///
@@ -29,8 +29,8 @@ pub(super) async fn probe(context: &Context, receipt: &Outgoing, bytes: &Bytes) 
             .await
         {
             Ok(_) => ConditionalWrite::Ignored,
-            Err(error) if error.is("PreconditionFailed") => ConditionalWrite::Honoured,
-            Err(error) if error.is("BadDigest") || error.is("InvalidDigest") => continue,
+            Err(error) if error.means(Meaning::ConditionFailed) => ConditionalWrite::Honoured,
+            Err(error) if error.means(Meaning::ChecksumRefused) => continue,
             Err(error) => {
                 tracing::debug!(key = %receipt.key, %error, "whether conditions are honoured stays unknown");
                 return;

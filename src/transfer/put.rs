@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
 use crate::plan::ObjectDigest;
-use crate::store::{ConditionalWrite, ErrorClass, ReadBack, Refusal, StoreError};
+use crate::store::{ConditionalWrite, ErrorClass, Meaning, ReadBack, Refusal, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -101,7 +101,7 @@ impl Task<'_> {
                 }
             };
             let key = &self.outgoing.key;
-            if error.is("PreconditionFailed") {
+            if error.means(Meaning::ConditionFailed) {
                 self.context.learned.found(Ground::Trodden);
                 match self.look(&digest).await? {
                     Seen::Ours(held) => return Ok(landed(digest, held, earlier.landing())),
@@ -118,7 +118,7 @@ impl Task<'_> {
                         );
                     }
                 }
-            } else if !error.is("ConditionalRequestConflict") && !is_retryable(&error) {
+            } else if !error.means(Meaning::Conflict) && !is_retryable(&error) {
                 return Err(TransferError::access_lost(key, error).into());
             } else if matches!(error.class, ErrorClass::Ambiguous | ErrorClass::Transient) {
                 earlier = Earlier::MayHaveBeenApplied;

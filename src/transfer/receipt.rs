@@ -115,7 +115,7 @@ struct Times {
 }
 
 /// What is known of one delivered object: what it is, and its version where the store said.
-pub type Done = (ObjectDigest, Option<String>);
+pub(super) type Done = (ObjectDigest, Option<String>);
 
 /// What is said of one object.
 fn file<'a>(
@@ -154,7 +154,7 @@ fn file<'a>(
 ///
 /// # Errors
 /// None that is known: whatever the names hold, they can be written as JSON.
-pub fn render(
+pub(super) fn render(
     facts: &ReceiptFacts,
     plan: &Plan,
     done: &[Done],

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::ObjectDigest;
 use crate::store::UploadId;
 use crate::transfer::checksum::crc64;
 
@@ -94,6 +95,60 @@ async fn resumes(len: usize, part: usize, stored: &[Stored]) {
     let sent = server.logged(&["s3_UploadPart ", "f00.csv"]) - before;
     assert_eq!(sent, missing, "{stored:?}");
     assert_eq!(server.logged(&["s3_CreateMultipartUpload ", "f00.csv"]), 1);
+}
+
+/// A ledger by which Complete was about to be sent for `upload`, of all of `file`.
+fn completing(upload: &UploadId, file: &Bytes) -> Arc<MemoryLedger> {
+    let lines = file.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let state = ObjectState::Completing {
+        upload: upload.clone(),
+        started_at: Timestamp::now(),
+        digest: ObjectDigest {
+            bytes: file.len() as u64,
+            lines,
+            records: lines + 1,
+            crc64: crc64(file),
+            md5: Some(Md5Digest::new(Md5::digest(file).into())),
+        },
+    };
+    Arc::new(MemoryLedger {
+        states: BTreeMap::from([(Slot::Object(1), state)]).into(),
+        ..MemoryLedger::default()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_upload_lost_before_complete_is_sent_again() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 72);
+    let upload = earlier(&server, &[(2, file.slice(PART..))]).await;
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::WriteOnly);
+    case.delivered(&server, &completing(&upload, &file)).await;
+    case.verify(&server).await;
+    let sent = server.logged(&["s3_UploadPart ", "f00.csv"]) - 1;
+    assert_eq!(sent, 1, "the part that was missing");
+    assert_eq!(server.logged(&["s3_CreateMultipartUpload ", "f00.csv"]), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_lists_the_parts_whether_it_is_complete_stays_open() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 73);
+    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let upload = earlier(&server, &parts).await;
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::WriteOnly);
+    let ledger = completing(&upload, &file);
+    let before = ledger.states();
+    let (ended, _) = case.run(server.bucket_with("wrong"), &ledger).await;
+    let Err(TransferError::CompletionUnconfirmed { upload: named, .. }) = ended else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(named.as_ref(), Some(&upload), "for whoever looks");
+    assert_eq!(ledger.states(), before);
+    // Once they are listed, it is completed without a byte.
+    case.delivered(&server, &ledger).await;
+    case.verify(&server).await;
+    assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), parts.len());
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use super::limits::Cuts;
 use super::progress::Meter;
 use super::resources::Resources;
 use super::tally::RetryReason;
-use crate::store::{ErrorClass, StoreError};
+use crate::store::{ErrorClass, Meaning, StoreError};
 
 /// How long the waits are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,19 +45,28 @@ impl RetryPolicy {
     }
 }
 
-/// Codes of refusals which a second try can cure although the store blames the request: bytes that
-/// were damaged or cut off on their way.
-const DAMAGED: [&str; 5] = [
-    "BadDigest",
-    "XAmzContentChecksumMismatch",
-    "IncompleteBody",
-    "RequestTimeout",
-    "InvalidDigest",
-];
-
-/// Whether the same request may succeed later.
+/// Whether the same request may succeed later. The store blames the request for bytes that were damaged or cut off on
+/// their way, but a second try can cure them.
 pub(super) fn is_retryable(error: &StoreError) -> bool {
-    error.class != ErrorClass::Terminal || DAMAGED.contains(&error.code.as_str())
+    let damaged = matches!(
+        error.meaning(),
+        Some(Meaning::ChecksumRefused | Meaning::BodyCutOff)
+    );
+    error.class != ErrorClass::Terminal || damaged
+}
+
+/// What a request is repeated for. A refusal that is repeated blames damaged bytes, but for the condition that nothing
+/// is under the key.
+pub(super) fn reason_of(error: &StoreError) -> RetryReason {
+    match (error.class, error.meaning()) {
+        (ErrorClass::Terminal, Some(Meaning::ConditionFailed | Meaning::Conflict)) => {
+            RetryReason::Conflict
+        }
+        (ErrorClass::Terminal, _) => RetryReason::Damaged,
+        (ErrorClass::Transient, _) => RetryReason::Unavailable,
+        (ErrorClass::Throttled, _) => RetryReason::Throttled,
+        (ErrorClass::Ambiguous, _) => RetryReason::Unanswered,
+    }
 }
 
 /// A failure, as it is counted and told.
@@ -274,9 +283,8 @@ mod tests {
         assert_eq!(policy.wait(ErrorClass::Transient, 3, 0.0), Duration::ZERO);
     }
 
-    #[test]
-    fn tells_what_a_second_try_can_cure() {
-        let error = |code: &str, class| StoreError {
+    fn error(code: &str, class: ErrorClass) -> StoreError {
+        StoreError {
             action: "UploadPart",
             code: code.to_owned(),
             message: String::new(),
@@ -285,8 +293,48 @@ mod tests {
             request_id: None,
             region: None,
             denial: crate::store::Denial::default(),
-        };
-        assert!(is_retryable(&error("BadDigest", ErrorClass::Terminal)));
+        }
+    }
+
+    #[test]
+    fn what_is_tried_again_is_counted_by_its_cause() {
+        for (code, class, reason) in [
+            ("BadDigest", ErrorClass::Terminal, RetryReason::Damaged),
+            ("IncompleteBody", ErrorClass::Terminal, RetryReason::Damaged),
+            (
+                "ConditionalRequestConflict",
+                ErrorClass::Terminal,
+                RetryReason::Conflict,
+            ),
+            (
+                "PreconditionFailed",
+                ErrorClass::Terminal,
+                RetryReason::Conflict,
+            ),
+            (
+                "InternalError",
+                ErrorClass::Ambiguous,
+                RetryReason::Unanswered,
+            ),
+            ("SlowDown", ErrorClass::Throttled, RetryReason::Throttled),
+            (
+                "ServiceUnavailable",
+                ErrorClass::Transient,
+                RetryReason::Unavailable,
+            ),
+        ] {
+            assert_eq!(reason_of(&error(code, class)), reason, "{code}");
+        }
+    }
+
+    #[test]
+    fn tells_what_a_second_try_can_cure() {
+        for damaged in ["BadDigest", "InvalidDigest", "IncompleteBody"] {
+            assert!(
+                is_retryable(&error(damaged, ErrorClass::Terminal)),
+                "{damaged}"
+            );
+        }
         assert!(is_retryable(&error("SlowDown", ErrorClass::Throttled)));
         assert!(!is_retryable(&error("AccessDenied", ErrorClass::Terminal)));
         assert!(!is_retryable(&error("NoSuchUpload", ErrorClass::Terminal)));

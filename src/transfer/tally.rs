@@ -11,6 +11,8 @@ pub enum RetryReason {
     Unanswered,
     /// The bytes were damaged or cut off on their way.
     Damaged,
+    /// Somebody else wrote or deleted an object of the same key meanwhile.
+    Conflict,
     /// The source could not be read for the moment.
     Source,
     /// An object had to start again from its beginning.
@@ -19,11 +21,12 @@ pub enum RetryReason {
 
 impl RetryReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Throttled,
         Self::Unavailable,
         Self::Unanswered,
         Self::Damaged,
+        Self::Conflict,
         Self::Source,
         Self::Restarted,
     ];
@@ -36,6 +39,7 @@ impl RetryReason {
             Self::Unavailable => "Unavailable",
             Self::Unanswered => "Unanswered",
             Self::Damaged => "Damaged",
+            Self::Conflict => "Conflict",
             Self::Source => "Source",
             Self::Restarted => "Restarted",
         }
@@ -101,7 +105,7 @@ mod tests {
         let since = tally.since(&earlier);
         assert_eq!((since.bytes, since.parts), (7, 1));
         let retries = RetryReason::ALL.map(|reason| since.retries(reason));
-        assert_eq!(retries, [0, 0, 0, 0, 0, 1]);
+        assert_eq!(retries, [0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(tally.since(&Tally::default()), tally);
     }
 }

@@ -330,7 +330,10 @@ fn from_error(error: &TransferError) -> End {
         TransferError::AccessLost { .. } => {
             return End::AccessLost(error.to_string(), Instant::now());
         }
-        TransferError::Ledger(_) | TransferError::Memory(_) => return interrupted(error),
+        // None is for good by itself: they are attempts, and over the limit the last says BackoffLimitExceeded.
+        TransferError::Ledger(_)
+        | TransferError::Memory(_)
+        | TransferError::ReceiptNotRendered { .. } => return interrupted(error),
         TransferError::Stopped => return End::Stopped,
     };
     End::Failed(reason, error.to_string())

@@ -46,8 +46,6 @@ pub(super) fn state(entry: &LedgerObject) -> Result<ObjectState, String> {
             upload: upload()?,
             started_at: started_at()?,
             digest: digest(entry)?,
-            // ListParts names them; a list of ten thousand would outgrow the shard.
-            parts: Vec::new(),
         },
         LedgerState::Delivered => ObjectState::Delivered {
             digest: digest(entry)?,
@@ -102,7 +100,6 @@ pub(super) fn write(entry: &mut LedgerObject, state: &ObjectState) {
             upload,
             started_at,
             digest,
-            parts: _,
         } => {
             entry.state = LedgerState::Completing;
             entry.upload = Some(upload.as_str().to_owned());
@@ -163,7 +160,6 @@ mod tests {
             upload,
             started_at,
             digest: digest.clone(),
-            parts: vec![],
         });
         round_trip(&ObjectState::Delivered {
             digest,

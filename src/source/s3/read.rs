@@ -11,7 +11,7 @@ use super::{Interrupted, SourceBucket, TRIES};
 use crate::plan::{ByteRange, Fingerprint, SourceFile};
 use crate::source::boundaries::{Files, RandomRead};
 use crate::source::error::{ObjectChange, SourceError};
-use crate::store::{LARGEST_READ, StoreError};
+use crate::store::{LARGEST_READ, Meaning, StoreError};
 
 /// Bytes in one read of a pass over a whole object: one request is worth its answer, and the few threads of a pass
 /// hold little.
@@ -98,7 +98,7 @@ impl OpenObject {
         let change = match &error {
             Interrupted::Store(error) => match error.status {
                 Some(412) => Some(ObjectChange::Overwritten),
-                Some(404) if error.is("NoSuchKey") => Some(ObjectChange::Gone),
+                Some(404) if error.means(Meaning::NothingThere) => Some(ObjectChange::Gone),
                 // Who may list a prefix alone is told 403 of a key that isn't there, as of one that is denied.
                 Some(403) if self.is_gone() => Some(ObjectChange::Gone),
                 // The object that is there now is shorter.
