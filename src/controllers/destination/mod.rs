@@ -27,7 +27,9 @@ pub(crate) use capabilities::known;
 pub(crate) use judge::Outcome;
 pub(crate) use memory::{Memory, Question};
 pub(crate) use once::{granted, proved};
-pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
+pub(crate) use resolve::{
+    IDENTITY_FIELDS, Resolved, acl_policy, addressing_style, learned_region, resolve,
+};
 
 use super::context::Context;
 use super::error::ReconcileError;

@@ -27,6 +27,10 @@ pub(crate) struct Resolved {
     pub(crate) limits: Limits,
 }
 
+/// What [`Resolved::identity_hash`] is made from, as people read it.
+pub(crate) const IDENTITY_FIELDS: &str =
+    "bucket, prefix, region, endpoint, owner, encryption, ACL or tags";
+
 /// Where the ACL comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AclSource {
@@ -345,6 +349,12 @@ mod tests {
         }
         assert!(at("eu-west-1", &unnamed).is_ok());
     }
+    #[test]
+    fn the_page_names_the_identity_as_the_message_does() {
+        let page = include_str!("../../../docs/destination.md");
+        assert!(page.contains(&format!("another {IDENTITY_FIELDS} stall")));
+    }
+
 
     #[test]
     fn the_hash_moves_with_each_identity_field_and_with_nothing_else() {
