@@ -60,7 +60,7 @@ fn read(input: &DeliveryInput) -> Result<Plans, BadInput> {
         chosen.config,
         &chosen.manifests.destinations,
         &chosen.deliveries,
-    ))?;
+    ));
     let mut places = Places::default();
     let mut plans = Vec::new();
     for delivery in &chosen.deliveries {

@@ -166,14 +166,11 @@ fn region(
     if spec.endpoint.is_some() {
         return Ok((Region::us_east_1(), RegionSource::Named));
     }
-    let guess = learned.or_else(|| {
-        config
-            .identity
-            .as_ref()
-            .map(|identity| identity.region.as_str())
-    });
-    let guess = guess.and_then(|text| text.parse().ok());
-    let guess = guess.unwrap_or_else(Region::us_east_1);
+    let learned = learned.and_then(|text| text.parse().ok());
+    let identity = config.identity.as_ref();
+    let guess = learned
+        .or_else(|| identity.map(|identity| identity.region.clone()))
+        .unwrap_or_else(Region::us_east_1);
     if guess.partition() == Partition::Aws {
         return Ok((guess, RegionSource::Guessed));
     }

@@ -20,7 +20,7 @@ use crate::api::{OutboundDelivery, OutboundDestination, OutboundLedger};
 use crate::config::{Config, SecretsMode};
 use crate::controllers::context::Context;
 use crate::controllers::observe::Observers;
-use crate::controllers::start::{Controllers, StartError, share, too_long};
+use crate::controllers::start::{Controllers, share, too_long};
 use crate::manifest::{Manifests, Mistakes};
 
 /// How often progress is shown.
@@ -38,9 +38,6 @@ pub enum Errand {
 /// Why nothing begins.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    /// The configuration can't be used.
-    #[error(transparent)]
-    Start(#[from] StartError),
     /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -102,7 +99,7 @@ impl Deliveries {
     /// Prepares `deliveries` to the destinations in `manifests`; what must outlive the process is kept in `folder`.
     ///
     /// # Errors
-    /// When the configuration or the folder can't be used, or an earlier run was of another delivery.
+    /// When the folder can't be used, or an earlier run was of another delivery.
     pub async fn prepare(
         config: Config,
         manifests: &Manifests,
@@ -140,7 +137,7 @@ impl Deliveries {
             client(Arc::clone(&objects), tell),
             Observers::default(),
         )
-        .await?;
+        .await;
         Ok(Self {
             controllers: Controllers::new(shared, None),
             objects,
