@@ -35,7 +35,7 @@ pub struct Preview {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unplanned {
     /// The reason, as the status has it.
-    pub reason: String,
+    pub reason: DeliveryReason,
     /// What was tried, what came back, who must do what.
     pub message: String,
     /// What becomes of it.
@@ -115,7 +115,7 @@ fn unplanned(verdict: Verdict) -> Unplanned {
         }
     };
     Unplanned {
-        reason: reason.as_str().to_owned(),
+        reason,
         message,
         then,
     }

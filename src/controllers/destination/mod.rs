@@ -35,7 +35,9 @@ use super::context::Context;
 use super::error::ReconcileError;
 use super::supervisor::Standing;
 use super::{events, request_of, status};
-use crate::api::{ConditionType, DestinationStatus, OutboundDestination, Status};
+use crate::api::{
+    ConditionType, DestinationReason, DestinationStatus, OutboundDestination, Status,
+};
 use crate::store::RegionSource;
 use judge::{Facts, Finding};
 
@@ -179,7 +181,7 @@ async fn begin(
         != Some(generation(destination))
         || old
             .condition(ConditionType::Ready)
-            .is_some_and(|ready| ready.reason == "Suspended");
+            .is_some_and(|ready| ready.reason == DestinationReason::Suspended.as_str());
     if unanswered {
         let verifying = judge::verifying(
             &old,

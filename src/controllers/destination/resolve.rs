@@ -40,27 +40,32 @@ enum AclSource {
     Named,
 }
 
-/// A field that the schema should have refused.
+/// Why a spec can't be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spec.{field}: {why}; whoever owns the destination must correct it")]
-pub(crate) struct Unresolvable {
-    field: &'static str,
-    why: String,
+pub(crate) enum Unresolvable {
+    /// A field that the schema should have refused.
+    #[error("spec.{field}: {why}; whoever owns the destination must correct it")]
+    Field { field: &'static str, why: String },
+    /// The region must be named.
+    #[error(
+        "spec.region: name the bucket's region: outside the aws partition (our own region is {0}) it can't be learned; \
+         whoever owns the destination must correct it"
+    )]
+    RegionUnnamed(Region),
 }
 
 pub(super) fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> Unresolvable {
-    move |error| Unresolvable {
+    move |error| Unresolvable::Field {
         field,
         why: error.to_string(),
     }
 }
 
 impl Unresolvable {
-    /// The reason that comes nearest.
-    pub(crate) fn reason(&self) -> DestinationReason {
-        match self.field {
-            "region" => DestinationReason::RegionMismatch,
-            _ => DestinationReason::EndpointNotAllowed,
+    pub(crate) const fn reason(&self) -> DestinationReason {
+        match self {
+            Self::Field { .. } => DestinationReason::SpecInvalid,
+            Self::RegionUnnamed(_) => DestinationReason::RegionMismatch,
         }
     }
 }
@@ -174,10 +179,7 @@ fn region(
     if guess.partition() == Partition::Aws {
         return Ok((guess, RegionSource::Guessed));
     }
-    let why = format!(
-        "name the bucket's region: outside the aws partition (our own region is {guess}) it can't be learned"
-    );
-    Err(refused("region")(why))
+    Err(Unresolvable::RegionUnnamed(guess))
 }
 
 impl Resolved {
@@ -346,12 +348,30 @@ mod tests {
         }
         assert!(at("eu-west-1", &unnamed).is_ok());
     }
+
+    #[test]
+    fn what_the_schema_should_have_refused_has_its_own_reason() {
+        let config: Config = yaml::read("clusterId: t").unwrap();
+        for (field, spec) in [
+            ("bucket", format!("{{bucket: A, {KEY}}}")),
+            (
+                "splitSize",
+                format!("{{bucket: acme, splitSize: '1.5', {KEY}}}"),
+            ),
+            ("region", format!("{{bucket: acme, region: EU, {KEY}}}")),
+        ] {
+            let refused = resolve(&config, &yaml::read(&spec).unwrap(), None).unwrap_err();
+            assert_eq!(refused.reason().as_str(), "SpecInvalid");
+            let message = refused.to_string();
+            assert!(message.starts_with(&format!("spec.{field}: ")), "{message}");
+        }
+    }
+
     #[test]
     fn the_page_names_the_identity_as_the_message_does() {
         let page = include_str!("../../../docs/destination.md");
         assert!(page.contains(&format!("another {IDENTITY_FIELDS} stall")));
     }
-
 
     #[test]
     fn the_hash_moves_with_each_identity_field_and_with_nothing_else() {

@@ -15,7 +15,7 @@ use super::folder::{Folder, StateError, plural};
 use super::objects::{Denied, Key, Objects};
 use super::seed::{Change, begin, destinations, key_of};
 use super::stand_in::{Told, client};
-use super::standing::{End, Ended, Left, Standing, standing, verdict};
+use super::standing::{End, Ended, Left, Standing, Verdict, standing, verdict};
 use crate::api::{OutboundDelivery, OutboundDestination, OutboundLedger};
 use crate::config::{Config, SecretsMode};
 use crate::controllers::context::Context;
@@ -242,7 +242,7 @@ async fn judge(objects: &Objects, chosen: &mut [Chosen], errand: Errand) {
     for chosen in chosen.iter_mut().filter(|chosen| chosen.ended.is_none()) {
         let Some(object) = objects.get(&chosen.key).await else {
             if errand == Errand::GiveUp {
-                chosen.ended = Some(ended(chosen, (End::GivenUp, String::new(), String::new())));
+                chosen.ended = Some(ended(chosen, (End::GivenUp, None, String::new())));
             }
             continue;
         };
@@ -265,7 +265,7 @@ async fn judge(objects: &Objects, chosen: &mut [Chosen], errand: Errand) {
     }
 }
 
-fn ended(chosen: &Chosen, (end, reason, message): (End, String, String)) -> Ended {
+fn ended(chosen: &Chosen, (end, reason, message): Verdict) -> Ended {
     Ended {
         delivery: chosen.delivery.clone(),
         end,
@@ -285,7 +285,7 @@ async fn conclude(
     let (_, ledgers) = objects.list(&plural::<OutboundLedger>(), None).await;
     let mut all = Vec::new();
     for chosen in chosen {
-        let stopped = (End::Interrupted, "Interrupted".to_owned(), String::new());
+        let stopped = (End::Interrupted, None, String::new());
         let mut ended = chosen
             .ended
             .clone()
