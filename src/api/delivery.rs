@@ -255,7 +255,7 @@ pub struct PlannedDestination {
     /// The destination's uid.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// A hash over bucket, prefix, region, endpoint, owner and ACL.
+    /// A hash over where objects go and how they are kept: with another one the reason is DestinationChanged.
     #[schemars(length(max = 64))]
     pub hash: String,
 }

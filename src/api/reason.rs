@@ -104,6 +104,8 @@ reasons! {
         AclNotAllowed => "you; the customer", "Set `acl: None`, or have it allowed.";
         /// Our clock or the store's is wrong, by more than 15 minutes.
         ClockSkew => "the operator's administrator", "Set the clock of the operator's node.";
+        /// A field holds what the schema refuses: the object is from before that schema.
+        SpecInvalid => "you", "Correct the field that the message names.";
         /// The operator's configuration doesn't list the endpoint.
         EndpointNotAllowed => "the operator's administrator", "List it under `endpoints.allow`.";
         /// The operator's configuration doesn't give this namespace the bucket, owner and prefix, or the operator has

@@ -10,6 +10,7 @@ use crate::api::{OutboundDelivery, OutboundDestination, PermissionMode};
 use crate::config::Config;
 use crate::controllers::Tenancy;
 use crate::manifest::{self, Manifests};
+use crate::store::{Endpoint, PlainHttp};
 
 /// Bad input, as opposed to work that failed.
 const BAD_INPUT: u8 = 2;
@@ -118,9 +119,11 @@ impl Files {
     }
 }
 
-/// What applies without a configuration.
+/// What applies without a configuration. An endpoint that can't be allows nothing: its destination is refused by it.
 fn assumed<'a>(destinations: impl Iterator<Item = &'a OutboundDestination>) -> Config {
-    Config::without_a_file(destinations.filter_map(|destination| destination.spec.endpoint.clone()))
+    Config::without_a_file(destinations.filter_map(|destination| {
+        Endpoint::parse(destination.spec.endpoint.as_deref()?, PlainHttp::Allowed).ok()
+    }))
 }
 
 /// Takes the objects of those names, all where there are none, out of the manifests.

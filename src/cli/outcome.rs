@@ -21,9 +21,9 @@ fn block(ended: &Ended) -> String {
         End::Interrupted => "Interrupted",
         End::GivenUp => "Given up",
     };
-    let result = match (ended.end, ended.reason.as_str()) {
-        (End::Interrupted, _) | (_, "") => word.to_owned(),
-        (_, reason) => format!("{word} ({reason})"),
+    let result = match ended.reason {
+        Some(reason) => format!("{word} ({reason})"),
+        None => word.to_owned(),
     };
     let mut rows = vec![["Result".to_owned(), result]];
     let status = ended.delivery.status.as_ref();

@@ -60,7 +60,7 @@ fn read(input: &DeliveryInput) -> Result<Plans, BadInput> {
         chosen.config,
         &chosen.manifests.destinations,
         &chosen.deliveries,
-    ))?;
+    ));
     let mut places = Places::default();
     let mut plans = Vec::new();
     for delivery in &chosen.deliveries {
@@ -101,7 +101,7 @@ struct DeliveryPlan {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Refused {
-    reason: String,
+    reason: &'static str,
     message: String,
     then: &'static str,
 }
@@ -174,7 +174,7 @@ impl DeliveryPlan {
 impl From<Unplanned> for Refused {
     fn from(unplanned: Unplanned) -> Self {
         Self {
-            reason: unplanned.reason,
+            reason: unplanned.reason.as_str(),
             message: unplanned.message,
             then: match unplanned.then {
                 Then::Fails => "Fails",
@@ -280,7 +280,7 @@ fn block(delivery: &DeliveryPlan) -> String {
     );
     if let Some(refused) = &delivery.refused {
         let rows = [
-            [refused.then.to_owned(), refused.reason.clone()],
+            [refused.then, refused.reason].map(str::to_owned),
             ["Message".to_owned(), line(&refused.message)],
         ];
         columns(&mut text, &rows);

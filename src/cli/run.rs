@@ -71,7 +71,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
             lead(config, client, observers.clone(), shutdown).await
         } else {
             tracing::info!("started without leader election");
-            work(config, client, observers.clone(), shutdown).await
+            work(config, client, observers.clone(), shutdown).await;
+            Ok(())
         }
     };
     tokio::select! {
@@ -101,19 +102,14 @@ async fn note_the_end(shutdown: CancellationToken, health: Health) {
     std::future::pending().await
 }
 
-async fn work(
-    config: Config,
-    client: Client,
-    observers: Observers,
-    shutdown: CancellationToken,
-) -> Result<(), Failure> {
+async fn work(config: Config, client: Client, observers: Observers, shutdown: CancellationToken) {
     observers.health.becomes(Role::Working);
     observers.metrics.leads();
     let pulse = beat(Pulse::Controllers, observers.health.clone());
     // Polled beside the controllers, by the same task: it beats while they are polled.
     tokio::select! {
-        ended = controllers::run(config, client, observers, shutdown) => Ok(ended?),
-        () = pulse => Ok(()),
+        () = controllers::run(config, client, observers, shutdown) => {}
+        () = pulse => {}
     }
 }
 
@@ -135,13 +131,13 @@ async fn lead(
             return Ok(());
         }
     }
-    let ended = tokio::select! {
+    tokio::select! {
         biased;
         lost = lease.keep() => return Err(lost.into()),
-        ended = work(config, client, observers, shutdown) => ended,
-    };
+        () = work(config, client, observers, shutdown) => {}
+    }
     lease.release().await;
-    ended
+    Ok(())
 }
 
 fn settings(config: &Config) -> LeaseSettings {

@@ -70,7 +70,7 @@ struct Proved {
 async fn prove(chosen: Chosen) -> Result<Proved, BadInput> {
     let stop = CancellationToken::new();
     on_termination(stop.clone())?;
-    let offline = Offline::new(chosen.config, &chosen.manifests).await?;
+    let offline = Offline::new(chosen.config, &chosen.manifests).await;
     let mut objects = Vec::new();
     for destination in chosen.destinations {
         // A proof that has begun is let to its end: it would leave an upload open.

@@ -1,46 +1,45 @@
 //! What a configuration may say: checked at start, so that a mistake is told by its key and not found at work.
 
-use super::{Config, ConfigError, IdentityConfig};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::{
+    BucketRule, Config, ConfigError, EndpointsConfig, IdentityConfig, SourceRule, TenancyRule,
+    TransferConfig, VolumeConfig, WatchConfig, file,
+};
+use crate::api::Quantity;
 use crate::plan::{KeyPrefix, MAX_PART_SIZE, MIN_PART_SIZE};
-use crate::store::{AccountId, BucketName, Endpoint, PlainHttp, Region};
+use crate::store::{AccountId, Endpoint, PlainHttp, Region};
 
 /// Characters of a namespace's name: a DNS label.
 const MAX_NAMESPACE: usize = 63;
 
-fn refused(key: &'static str, why: impl std::fmt::Display) -> ConfigError {
+fn refused(key: &'static str, why: impl Display) -> ConfigError {
     ConfigError::Invalid {
         key,
         why: why.to_string(),
     }
 }
 
-/// Checks every value that no type holds.
+/// The configuration that the file says, each value as what it must be.
 ///
 /// # Errors
 /// The first key whose value can't be.
-pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
-    cluster_id(&config.cluster_id)?;
-    transfer(config)?;
-    endpoints(config)?;
-    if let Some(identity) = &config.identity {
-        check_identity(identity)?;
-    }
-    tenancy(config)?;
-    if !config.volume.root.is_absolute() {
-        return Err(refused("volume.root", "it is an absolute path"));
-    }
-    if !config
-        .watch
-        .namespaces
-        .iter()
-        .all(|name| is_dns_label(name))
-    {
-        return Err(refused(
-            "watch.namespaces",
-            "it lists namespaces by name: lower-case letters, digits and \"-\"",
-        ));
-    }
-    Ok(())
+pub(super) fn check(file: file::Config) -> Result<Config, ConfigError> {
+    cluster_id(&file.cluster_id)?;
+    Ok(Config {
+        cluster_id: file.cluster_id,
+        transfer: transfer(&file.transfer)?,
+        endpoints: endpoints(&file.endpoints)?,
+        identity: file.identity.map(identity).transpose()?,
+        tenancy: all(file.tenancy, tenancy)?,
+        volume: volume(file.volume)?,
+        watch: watch(file.watch)?,
+        leader_election: file.leader_election,
+        secrets: file.secrets,
+        http: file.http,
+        log: file.log,
+    })
 }
 
 fn cluster_id(id: &str) -> Result<(), ConfigError> {
@@ -54,63 +53,71 @@ fn cluster_id(id: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn transfer(config: &Config) -> Result<(), ConfigError> {
-    if config.transfer.max_concurrent_parts == 0 {
+fn transfer(transfer: &file::TransferConfig) -> Result<TransferConfig, ConfigError> {
+    if transfer.max_concurrent_parts == 0 {
         return Err(refused("transfer.maxConcurrentParts", "it is at least 1"));
     }
-    if !(MIN_PART_SIZE..=MAX_PART_SIZE).contains(&config.part_size()?) {
+    let part_size = bytes("transfer.partSize", &transfer.part_size)?;
+    if !(MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part_size) {
         return Err(refused("transfer.partSize", "S3 takes parts of 5Mi to 5Gi"));
     }
-    if config.memory()? < 1 << 20 {
+    let memory = bytes("transfer.memory", &transfer.memory)?;
+    if memory < 1 << 20 {
         return Err(refused("transfer.memory", "it is at least 1Mi"));
     }
-    Ok(())
+    Ok(TransferConfig {
+        memory,
+        part_size,
+        max_concurrent_parts: transfer.max_concurrent_parts,
+    })
 }
 
-fn endpoints(config: &Config) -> Result<(), ConfigError> {
-    let endpoints = &config.endpoints;
-    let plain = if endpoints.allow_plain_http {
+fn bytes(key: &'static str, quantity: &Quantity) -> Result<u64, ConfigError> {
+    quantity.bytes().map_err(|error| refused(key, error))
+}
+
+fn endpoints(endpoints: &file::EndpointsConfig) -> Result<EndpointsConfig, ConfigError> {
+    let plain_http = if endpoints.allow_plain_http {
         PlainHttp::Allowed
     } else {
         PlainHttp::Refused
     };
-    let parse = |key, url: &str| {
-        let parsed = Endpoint::parse(url, plain);
-        parsed
-            .map(drop)
-            .map_err(|error| refused(key, format!("{url:?}: {error}")))
+    let parse = |key, url: &String| {
+        let parsed = Endpoint::parse(url, plain_http);
+        parsed.map_err(|error| refused(key, format!("{url:?}: {error}")))
     };
-    endpoints
-        .allow
-        .iter()
-        .try_for_each(|url| parse("endpoints.allow", url))?;
-    endpoints
-        .s3
-        .iter()
-        .try_for_each(|url| parse("endpoints.s3", url))?;
-    endpoints
-        .sts
-        .iter()
-        .try_for_each(|url| parse("endpoints.sts", url))
+    let our_own = |key, url: &Option<String>| url.as_ref().map(|url| parse(key, url)).transpose();
+    Ok(EndpointsConfig {
+        allow: all(&endpoints.allow, |url| parse("endpoints.allow", url))?,
+        plain_http,
+        use_fips: endpoints.use_fips,
+        use_dual_stack: endpoints.use_dual_stack,
+        s3: our_own("endpoints.s3", &endpoints.s3)?,
+        sts: our_own("endpoints.sts", &endpoints.sts)?,
+    })
 }
 
-fn check_identity(identity: &IdentityConfig) -> Result<(), ConfigError> {
+fn identity(identity: file::IdentityConfig) -> Result<IdentityConfig, ConfigError> {
     let account = identity.account_id.parse::<AccountId>();
-    account.map_err(|error| refused("identity.accountId", error))?;
+    let account_id = account.map_err(|error| refused("identity.accountId", error))?;
     let region = identity.region.parse::<Region>();
-    region.map_err(|error| refused("identity.region", error))?;
-    let arn = &identity.principal_arn;
+    let region = region.map_err(|error| refused("identity.region", error))?;
+    let arn = identity.principal_arn;
     if !arn.starts_with("arn:") || arn.split(':').count() < 6 {
         return Err(refused(
             "identity.principalArn",
             "it is an ARN such as arn:aws:iam::999988887777:role/outbound",
         ));
     }
-    Ok(())
+    Ok(IdentityConfig {
+        account_id,
+        principal_arn: arn,
+        region,
+    })
 }
 
-fn tenancy(config: &Config) -> Result<(), ConfigError> {
-    for role in config.tenancy.iter().flat_map(|rule| &rule.roles) {
+fn tenancy(rule: file::TenancyRule) -> Result<TenancyRule, ConfigError> {
+    for role in &rule.roles {
         if !role.starts_with("arn:") || !role.contains(":role/") {
             return Err(refused(
                 "tenancy[].roles",
@@ -118,32 +125,70 @@ fn tenancy(config: &Config) -> Result<(), ConfigError> {
             ));
         }
     }
-    let buckets = config
-        .tenancy
-        .iter()
-        .flat_map(|rule| &rule.cross_account_buckets);
-    for rule in buckets {
-        for owner in &rule.owners {
-            let key = "tenancy[].crossAccountBuckets[].owners";
-            owner
-                .parse::<AccountId>()
-                .map_err(|error| refused(key, format!("{owner:?}: {error}")))?;
-        }
-        for prefix in &rule.prefixes {
-            let key = "tenancy[].crossAccountBuckets[].prefixes";
-            KeyPrefix::new(prefix.as_str()).map_err(|error| refused(key, error))?;
-        }
+    Ok(TenancyRule {
+        namespaces: rule.namespaces,
+        cross_account_buckets: all(rule.cross_account_buckets, cross_account_bucket)?,
+        roles: rule.roles,
+        sources: all(rule.sources, source)?,
+    })
+}
+
+fn cross_account_bucket(rule: file::BucketRule) -> Result<BucketRule, ConfigError> {
+    Ok(BucketRule {
+        bucket: rule.bucket,
+        owners: all(rule.owners, |owner| {
+            parse("tenancy[].crossAccountBuckets[].owners", &owner)
+        })?,
+        prefixes: prefixes("tenancy[].crossAccountBuckets[].prefixes", rule.prefixes)?,
+    })
+}
+
+fn source(rule: file::SourceRule) -> Result<SourceRule, ConfigError> {
+    Ok(SourceRule {
+        bucket: parse("tenancy[].sources[].bucket", &rule.bucket)?,
+        prefixes: prefixes("tenancy[].sources[].prefixes", rule.prefixes)?,
+    })
+}
+
+/// A value of a list: the refusal says which.
+fn parse<T>(key: &'static str, value: &str) -> Result<T, ConfigError>
+where
+    T: FromStr<Err: Display>,
+{
+    let parsed = value.parse();
+    parsed.map_err(|error| refused(key, format!("{value:?}: {error}")))
+}
+
+fn prefixes(key: &'static str, prefixes: Vec<String>) -> Result<Vec<KeyPrefix>, ConfigError> {
+    all(prefixes, |prefix| {
+        KeyPrefix::new(prefix).map_err(|error| refused(key, error))
+    })
+}
+
+fn volume(volume: VolumeConfig) -> Result<VolumeConfig, ConfigError> {
+    if volume.root.is_absolute() {
+        Ok(volume)
+    } else {
+        Err(refused("volume.root", "it is an absolute path"))
     }
-    for rule in config.tenancy.iter().flat_map(|rule| &rule.sources) {
-        let key = "tenancy[].sources[].bucket";
-        let bucket = rule.bucket.parse::<BucketName>();
-        bucket.map_err(|error| refused(key, format!("{:?}: {error}", rule.bucket)))?;
-        for prefix in &rule.prefixes {
-            let key = "tenancy[].sources[].prefixes";
-            KeyPrefix::new(prefix.as_str()).map_err(|error| refused(key, error))?;
-        }
+}
+
+fn watch(watch: WatchConfig) -> Result<WatchConfig, ConfigError> {
+    if watch.namespaces.iter().all(|name| is_dns_label(name)) {
+        return Ok(watch);
     }
-    Ok(())
+    Err(refused(
+        "watch.namespaces",
+        "it lists namespaces by name: lower-case letters, digits and \"-\"",
+    ))
+}
+
+/// Each of them as what it must be, or the first refusal.
+fn all<T, U>(
+    values: impl IntoIterator<Item = T>,
+    checked: impl Fn(T) -> Result<U, ConfigError>,
+) -> Result<Vec<U>, ConfigError> {
+    values.into_iter().map(checked).collect()
 }
 
 fn is_dns_label(name: &str) -> bool {
@@ -218,10 +263,10 @@ mod tests {
                 "watch.namespaces",
             ),
         ] {
-            let error = check(&yaml::read(&format!("clusterId: a\n{text}")).unwrap()).unwrap_err();
+            let error = check(yaml::read(&format!("clusterId: a\n{text}")).unwrap()).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
         }
-        let error = check(&yaml::read("clusterId: 'a b'").unwrap()).unwrap_err();
+        let error = check(yaml::read("clusterId: 'a b'").unwrap()).unwrap_err();
         assert!(error.to_string().contains("clusterId"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The operator's configuration file: read once at start, unknown keys refused.
 
 mod check;
+mod file;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,10 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::api::Quantity;
+use crate::plan::KeyPrefix;
+use crate::store::{AccountId, BucketName, Endpoint, PlainHttp, Region};
 use crate::yaml::{self, YamlError};
+use check::check;
 
 /// A configuration that can't be used; says which key and why.
 #[derive(Debug, thiserror::Error)]
@@ -44,54 +47,43 @@ pub enum ConfigError {
     },
 }
 
-/// The whole file.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// The whole file, checked: what holds of a value its type says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "file::Config")]
 pub struct Config {
     /// Part of tokens and external IDs; never changed.
     pub cluster_id: String,
     /// Who we are to customers; needed by CrossAccount and AssumeRole destinations.
-    #[serde(default)]
     pub identity: Option<IdentityConfig>,
     /// Where `source.volume` reads.
-    #[serde(default)]
     pub volume: VolumeConfig,
     /// What each namespace may reach.
-    #[serde(default)]
     pub tenancy: Vec<TenancyRule>,
     /// Which stores there are beside AWS's own.
-    #[serde(default)]
     pub endpoints: EndpointsConfig,
     /// Bounds of the transfer engine.
-    #[serde(default)]
     pub transfer: TransferConfig,
     /// One operator of several works at a time.
-    #[serde(default)]
     pub leader_election: LeaderElectionConfig,
     /// Which namespaces are watched.
-    #[serde(default)]
     pub watch: WatchConfig,
     /// How a changed Secret is noticed.
-    #[serde(default)]
     pub secrets: SecretsMode,
     /// Where health and metrics are served; absent: nowhere.
-    #[serde(default)]
     pub http: Option<HttpConfig>,
     /// How the log is written.
-    #[serde(default)]
     pub log: LogConfig,
 }
 
 /// Who we are to customers.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct IdentityConfig {
-    /// Our 12-digit account.
-    pub account_id: String,
+    /// Our account.
+    pub account_id: AccountId,
     /// Our principal, word for word as the grant names it.
     pub principal_arn: String,
     /// The region of our own endpoints, and the first guess for a bucket's.
-    pub region: String,
+    pub region: Region,
 }
 
 /// Where `source.volume` reads.
@@ -111,81 +103,71 @@ impl Default for VolumeConfig {
 }
 
 /// What some namespaces may reach.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct TenancyRule {
     /// Names or globs (`*` and `?`).
     pub namespaces: Vec<String>,
     /// Buckets that CrossAccount destinations may name.
-    #[serde(default)]
     pub cross_account_buckets: Vec<BucketRule>,
     /// Roles that AssumeRole destinations may name (ARNs or globs).
-    #[serde(default)]
     pub roles: Vec<String>,
     /// Our own buckets that deliveries may read.
-    #[serde(default)]
     pub sources: Vec<SourceRule>,
 }
 
 /// A bucket that a namespace may write to as our own account.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct BucketRule {
     /// The bucket's name, or a glob.
     pub bucket: String,
     /// The accounts that may own it: bucket names are global, so the owner is part of the rule.
-    pub owners: Vec<String>,
+    pub owners: Vec<AccountId>,
     /// The prefixes under which it may write; none listed means none.
-    #[serde(default)]
-    pub prefixes: Vec<String>,
+    pub prefixes: Vec<KeyPrefix>,
 }
 
 /// A bucket of ours that a namespace may read.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct SourceRule {
     /// The bucket's name; it must be of our own account.
-    pub bucket: String,
+    pub bucket: BucketName,
     /// The prefixes under which it may read; none listed means none.
-    #[serde(default)]
-    pub prefixes: Vec<String>,
+    pub prefixes: Vec<KeyPrefix>,
 }
 
 /// Which stores there are beside AWS's own.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Clone, Debug)]
 pub struct EndpointsConfig {
     /// Endpoints that destinations may name: exact scheme, host and port.
-    pub allow: Vec<String>,
+    pub allow: Vec<Endpoint>,
     /// Whether `http://` may be named at all.
-    pub allow_plain_http: bool,
+    pub plain_http: PlainHttp,
     /// Use AWS's FIPS endpoints.
     pub use_fips: bool,
     /// Use AWS's dual-stack endpoints.
     pub use_dual_stack: bool,
     /// Overrides AWS's own S3 for our own identity.
-    pub s3: Option<String>,
+    pub s3: Option<Endpoint>,
     /// Overrides AWS's own STS for our own identity.
-    pub sts: Option<String>,
+    pub sts: Option<Endpoint>,
 }
 
 /// Bounds of the transfer engine.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug)]
 pub struct TransferConfig {
-    /// Bytes of part buffers over all deliveries.
-    pub memory: Quantity,
-    /// Bytes in a part.
-    pub part_size: Quantity,
-    /// Parts in flight over all deliveries.
+    /// Bytes of part buffers over all deliveries: at least 1 MiB.
+    pub memory: u64,
+    /// Bytes in a part, within S3's limits.
+    pub part_size: u64,
+    /// Parts in flight over all deliveries: at least 1.
     pub max_concurrent_parts: u16,
 }
 
 impl Default for TransferConfig {
     fn default() -> Self {
         Self {
-            memory: Quantity::Text("64Mi".into()),
-            part_size: Quantity::Text("8Mi".into()),
+            memory: 64 << 20,
+            part_size: 8 << 20,
             max_concurrent_parts: 8,
         }
     }
@@ -267,12 +249,11 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        let config: Self = yaml::read(&text).map_err(|source| ConfigError::Malformed {
+        let file: file::Config = yaml::read(&text).map_err(|source| ConfigError::Malformed {
             path: path.to_owned(),
             source,
         })?;
-        check::check(&config)?;
-        Ok(config)
+        check(file)
     }
 
     /// The file's JSON schema, for editors and for the chart. What needs two keys, or knowledge of a format, only
@@ -282,51 +263,41 @@ impl Config {
         // Draft 7: what Helm and most editors read.
         schemars::generate::SchemaSettings::draft07()
             .into_generator()
-            .into_root_schema_for::<Self>()
+            .into_root_schema_for::<file::Config>()
     }
 
     /// What applies where a command has no file: no identity and no tenancy, and the stores at `endpoints`, with
     /// `http://` too, because whoever runs the command named them.
-    pub fn without_a_file(endpoints: impl IntoIterator<Item = String>) -> Self {
+    pub fn without_a_file(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
         Self {
             cluster_id: "none".to_owned(),
+            identity: None,
+            volume: VolumeConfig::default(),
+            tenancy: Vec::new(),
             endpoints: EndpointsConfig {
                 allow: endpoints.into_iter().collect(),
-                allow_plain_http: true,
-                ..EndpointsConfig::default()
+                plain_http: PlainHttp::Allowed,
+                use_fips: false,
+                use_dual_stack: false,
+                s3: None,
+                sts: None,
             },
-            ..Self::default()
+            transfer: TransferConfig::default(),
+            leader_election: LeaderElectionConfig::default(),
+            watch: WatchConfig::default(),
+            secrets: SecretsMode::default(),
+            http: None,
+            log: LogConfig::default(),
         }
-    }
-
-    /// Keys that give what a later version's objects ask for: said at start, so that nobody takes them for at work.
-    pub fn unused(&self) -> impl Iterator<Item = &'static str> {
-        let sources = self.tenancy.iter().any(|rule| !rule.sources.is_empty());
-        sources.then_some("tenancy[].sources").into_iter()
-    }
-
-    /// Bytes of part buffers over all deliveries.
-    ///
-    /// # Errors
-    /// When the quantity isn't whole bytes.
-    pub fn memory(&self) -> Result<u64, ConfigError> {
-        bytes("transfer.memory", &self.transfer.memory)
-    }
-
-    /// Bytes in a part.
-    ///
-    /// # Errors
-    /// When the quantity isn't whole bytes.
-    pub fn part_size(&self) -> Result<u64, ConfigError> {
-        bytes("transfer.partSize", &self.transfer.part_size)
     }
 }
 
-fn bytes(key: &'static str, quantity: &Quantity) -> Result<u64, ConfigError> {
-    quantity.bytes().map_err(|error| ConfigError::Invalid {
-        key,
-        why: error.to_string(),
-    })
+impl TryFrom<file::Config> for Config {
+    type Error = ConfigError;
+
+    fn try_from(file: file::Config) -> Result<Self, ConfigError> {
+        check(file)
+    }
 }
 
 #[cfg(test)]
@@ -336,25 +307,11 @@ mod tests {
     #[test]
     fn absent_keys_have_defaults() {
         let config: Config = yaml::read("clusterId: prod-eu").unwrap();
-        assert!(check::check(&config).is_ok());
-        assert_eq!(config.memory().unwrap(), 64 << 20);
-        assert_eq!(config.part_size().unwrap(), 8 << 20);
+        assert_eq!(config.transfer.memory, 64 << 20);
+        assert_eq!(config.transfer.part_size, 8 << 20);
+        assert_eq!(config.transfer.max_concurrent_parts, 8);
         assert!(config.leader_election.enabled);
         assert_eq!(config.secrets, SecretsMode::Get);
-    }
-
-    #[test]
-    fn what_nothing_can_use_yet_is_named() {
-        let text = "{clusterId: a, tenancy: [{namespaces: [n], sources: [{bucket: b}]}]}";
-        let config: Config = yaml::read(text).unwrap();
-        assert_eq!(config.unused().collect::<Vec<_>>(), ["tenancy[].sources"]);
-        assert_eq!(
-            yaml::read::<Config>("clusterId: a")
-                .unwrap()
-                .unused()
-                .count(),
-            0
-        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use offline::{
     Deliveries, Doing, End, Ended, Errand, Folder, Left, Offline, OfflineError, Standing,
     StateError, Tenancy, Told, Urgency,
 };
-pub use start::{StartError, run};
+pub use start::run;
 
 use crate::api::REQUESTED_AT;
 

@@ -22,16 +22,13 @@ use super::error::ReconcileError;
 use super::index::Index;
 use super::observe::{self, Observers, Watched};
 use super::queue::Queue;
-use super::tenancy::plain_http;
 use super::watches::{
     GuardedDestination, destination_news, filtered, objects, secret_of, secrets, unfinished,
 };
 use super::{events, ledger};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::metrics::Kind;
-use crate::store::{
-    AwsOptions, ClientFactory, Endpoint, EndpointInvalid, NoIdentity, OwnIdentity, RegionInvalid,
-};
+use crate::store::{AwsOptions, ClientFactory, NoIdentity, OwnIdentity};
 use crate::transfer::Resources;
 
 /// Reconciles of one kind that run at once: they are short, so few are enough for thousands of objects.
@@ -51,43 +48,15 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// deletion wakes nobody; it may be reading a terabyte.
 const END_RUNS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Why the controllers can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A value in the configuration can't be.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An override of AWS's own endpoints can't be.
-    #[error("the configuration's {key} is refused: {error}")]
-    Endpoint {
-        /// The key.
-        key: &'static str,
-        /// What is wrong.
-        error: EndpointInvalid,
-    },
-    /// `identity.region` can't be.
-    #[error("the configuration's identity.region is refused: {0}")]
-    Region(#[from] RegionInvalid),
-}
-
 /// Runs the controllers until `shutdown`, then lets work in flight land. `observers` are told of what they do.
-///
-/// # Errors
-/// When the configuration names what can't be.
 pub async fn run(
     config: Config,
     client: Client,
     observers: Observers,
     shutdown: CancellationToken,
-) -> Result<(), StartError> {
-    config.unused().for_each(|key| {
-        tracing::warn!(
-            key,
-            "the configuration gives what no object can ask for yet"
-        )
-    });
+) {
     let namespaces = config.watch.namespaces.clone();
-    let shared = share(config, client, observers).await?;
+    let shared = share(config, client, observers).await;
     watch_buffers(&shared);
     let watches = if namespaces.is_empty() {
         vec![None]
@@ -101,7 +70,6 @@ pub async fn run(
         _ = future::join_all(watches) => {}
         () = too_long(&shutdown) => tracing::warn!("some work did not end in time and is ended where it stands"),
     }
-    Ok(())
 }
 
 /// Ends when work that was asked to end by `shutdown` has had all the time that it may take.
@@ -111,13 +79,9 @@ pub(super) async fn too_long(shutdown: &CancellationToken) {
 }
 
 /// What all watches share.
-pub(super) async fn share(
-    config: Config,
-    client: Client,
-    observers: Observers,
-) -> Result<Shared, StartError> {
+pub(super) async fn share(config: Config, client: Client, observers: Observers) -> Shared {
     let identity = match &config.identity {
-        Some(identity) => match OwnIdentity::load(&identity.region.parse()?).await {
+        Some(identity) => match OwnIdentity::load(&identity.region).await {
             Ok(identity) => Some(identity),
             Err(error @ NoIdentity) => {
                 tracing::warn!(%error, "CrossAccount and AssumeRole destinations can't be written to");
@@ -126,10 +90,10 @@ pub(super) async fn share(
         },
         None => None,
     };
-    Ok(Shared {
+    Shared {
         identity,
-        ..share_without_identity(config, client, observers)?
-    })
+        ..share_without_identity(config, client, observers)
+    }
 }
 
 /// The same, without looking for credentials of our own.
@@ -137,22 +101,16 @@ pub(super) fn share_without_identity(
     config: Config,
     client: Client,
     observers: Observers,
-) -> Result<Shared, StartError> {
-    let parse = |key, url: &Option<String>| {
-        let parsed = url
-            .as_deref()
-            .map(|url| Endpoint::parse(url, plain_http(&config)))
-            .transpose();
-        parsed.map_err(|error| StartError::Endpoint { key, error })
-    };
+) -> Shared {
     let options = AwsOptions {
-        s3: parse("endpoints.s3", &config.endpoints.s3)?,
-        sts: parse("endpoints.sts", &config.endpoints.sts)?,
+        s3: config.endpoints.s3.clone(),
+        sts: config.endpoints.sts.clone(),
         use_fips: config.endpoints.use_fips,
         use_dual_stack: config.endpoints.use_dual_stack,
     };
-    Ok(Shared {
-        resources: Resources::new(config.memory()?, config.transfer.max_concurrent_parts),
+    let transfer = config.transfer;
+    Shared {
+        resources: Resources::new(transfer.memory, transfer.max_concurrent_parts),
         recorder: events::recorder(client.clone()),
         own: events::own_object(),
         observers,
@@ -163,7 +121,7 @@ pub(super) fn share_without_identity(
         config: Arc::new(config),
         identity: None,
         client,
-    })
+    }
 }
 
 /// Has what the part buffers hold looked at with the metrics.

@@ -2,7 +2,8 @@
 
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
 use crate::config::{BucketRule, Config, SourceRule, TenancyRule};
-use crate::store::{Endpoint, Partition, PlainHttp, RoleArn};
+use crate::plan::KeyPrefix;
+use crate::store::{Endpoint, Partition, RoleArn};
 
 /// Why a destination may not be reached from its namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +40,6 @@ pub(crate) fn check(
         .try_for_each(|check| check(config, namespace, spec))
 }
 
-/// Whether `http://` may be named at all.
-pub(crate) const fn plain_http(config: &Config) -> PlainHttp {
-    if config.endpoints.allow_plain_http {
-        PlainHttp::Allowed
-    } else {
-        PlainHttp::Refused
-    }
-}
-
 /// Whether deliveries in `namespace` may read `bucket` below `prefix` as our own identity.
 ///
 /// # Errors
@@ -60,7 +52,7 @@ pub(crate) fn check_source(
 ) -> Result<(), String> {
     let gives = |rule: &SourceRule| {
         let prefixes = &rule.prefixes;
-        rule.bucket == bucket && prefixes.iter().any(|given| prefix_covers(given, prefix))
+        rule.bucket.as_str() == bucket && prefixes.iter().any(|given| prefix_covers(given, prefix))
     };
     if rules_for(config, namespace)
         .flat_map(|rule| &rule.sources)
@@ -92,17 +84,11 @@ fn endpoint_is_listed(
             message,
         })
     };
-    let plain = plain_http(config);
-    let wanted = match Endpoint::parse(endpoint, plain) {
+    let wanted = match Endpoint::parse(endpoint, config.endpoints.plain_http) {
         Ok(wanted) => wanted,
         Err(error) => return deny(&format!("is refused: {error}")),
     };
-    let mut listed = config
-        .endpoints
-        .allow
-        .iter()
-        .filter_map(|allowed| Endpoint::parse(allowed, plain).ok());
-    if listed.any(|allowed| allowed == wanted) {
+    if config.endpoints.allow.contains(&wanted) {
         Ok(())
     } else {
         deny("is not on the operator's allow-list")
@@ -211,17 +197,16 @@ fn gives(rule: &BucketRule, spec: &OutboundDestinationSpec) -> bool {
         && spec
             .bucket_owner
             .as_ref()
-            .is_some_and(|owner| rule.owners.contains(owner))
+            .is_some_and(|owner| rule.owners.iter().any(|given| given.as_str() == owner))
         && rule
             .prefixes
             .iter()
             .any(|allowed| prefix_covers(allowed, prefix))
 }
 
-/// A rule's prefix covers itself and what is below it; only one that is empty or ends in `/` has a below.
-fn prefix_covers(allowed: &str, prefix: &str) -> bool {
-    prefix == allowed
-        || (allowed.is_empty() || allowed.ends_with('/')) && prefix.starts_with(allowed)
+/// A rule's prefix is empty or ends in `/`, so it covers itself and what is below it.
+fn prefix_covers(allowed: &KeyPrefix, prefix: &str) -> bool {
+    prefix.starts_with(allowed.as_str())
 }
 
 /// `*` stands for any characters, `?` for one.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 
 use super::known::{self, Known};
+use super::notices::UPLOADS_LEFT;
 use super::orphans;
 use crate::api::{
     AccessKeyRef, AclPolicy, AssumeRoleSpec, ConfigMapRef, IdentitySnapshot, OutboundDelivery,
@@ -127,7 +128,7 @@ pub(super) async fn report(context: &Context, delivery: &OutboundDelivery, left:
     if !left.is_empty() {
         context.observers.metrics.uploads_left(left.len());
         let note = format!("left behind: {}", left.join("; "));
-        events::publish_somewhere(context, delivery, "UploadsLeft", &note).await;
+        events::publish_somewhere(context, delivery, UPLOADS_LEFT, &note).await;
     }
 }
 

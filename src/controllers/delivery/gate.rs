@@ -13,7 +13,9 @@ use crate::api::{
     OutboundDestination, PermissionMode, PlannedDestination, Status,
 };
 use crate::controllers::context::Context;
-use crate::controllers::destination::{Resolved, interval, learned_region, resolve};
+use crate::controllers::destination::{
+    IDENTITY_FIELDS, Resolved, interval, learned_region, resolve,
+};
 use crate::store::ReadBack;
 
 /// A destination that a delivery may look at: there, readable, not held, and the one that was planned for.
@@ -105,8 +107,8 @@ impl Gate {
             return Ok(());
         }
         let message = format!(
-            "OutboundDestination {} names another bucket, prefix, region, endpoint, owner or ACL than this delivery \
-             was planned for; change it back, or delete this delivery and create another",
+            "OutboundDestination {} names another {IDENTITY_FIELDS} than this delivery was planned for; change it \
+             back, or delete this delivery and create another",
             self.destination.name_any()
         );
         Err(Verdict::Stalled(

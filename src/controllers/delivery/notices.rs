@@ -6,6 +6,9 @@ use super::run::Work;
 use crate::controllers::events;
 use crate::transfer::{Notice, Progress, Tally};
 
+/// The reason of the Events that name uploads that had to stay open.
+pub(super) const UPLOADS_LEFT: &str = "UploadsLeft";
+
 /// What of a run was passed on.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -52,7 +55,7 @@ fn event(notice: &Notice) -> (&'static str, String) {
             ),
         ),
         Notice::UploadLeft { key, why } => (
-            "UploadsLeft",
+            UPLOADS_LEFT,
             format!(
                 "left behind: {key}, {why}; the bucket's lifecycle rule for incomplete uploads removes it"
             ),

@@ -14,7 +14,7 @@ use crate::controllers::tenancy;
 use crate::plan::Plan;
 use crate::source::{Selection, SourceBucket};
 use crate::store::{
-    AccountId, Acl, Addressing, AwsTarget, BucketName, ObjectSettings, Region, RegionSource, Target,
+    Acl, Addressing, AwsTarget, BucketName, ObjectSettings, Region, RegionSource, Target,
 };
 use crate::transfer::Source;
 
@@ -98,24 +98,15 @@ fn our_bucket(
                 .to_owned(),
         ));
     };
-    let unusable = |error: String| not_allowed(format!("the configuration's identity: {error}"));
-    let account: AccountId = config
-        .account_id
-        .parse()
-        .map_err(|error: crate::store::AccountIdInvalid| unusable(error.to_string()))?;
-    let guess: Region = config
-        .region
-        .parse()
-        .map_err(|error: crate::store::RegionInvalid| unusable(error.to_string()))?;
     let target = Target {
         bucket: bucket.clone(),
         prefix: selection.prefix().clone(),
         addressing: Addressing::default_for(None, bucket),
-        bucket_owner: Some(account),
+        bucket_owner: Some(config.account_id.clone()),
         endpoint: None,
         acl: Acl::None,
         settings: ObjectSettings::default(),
-        region: region.cloned().unwrap_or(guess),
+        region: region.unwrap_or(&config.region).clone(),
     };
     let target = AwsTarget::try_from(target).map_err(|error| not_allowed(error.to_string()))?;
     let source = match region {

@@ -55,9 +55,9 @@ pub(super) async fn prepare(
     }
     report.send_if_modified(|report| report.stage != Stage::Looking && report.plans());
     let plan = planning::make(place.clone(), request.clone(), report).await?;
-    let part_size = work.context.config.part_size().map_err(transient)?;
+    let part_size = work.context.config.transfer.part_size;
     planning::require_memory(&work.context, &plan, part_size)?;
-    let header = header(work, &plan, part_size)?;
+    let header = header(work, &plan, part_size);
     let opened = ledger::create(api, &work.delivery, plan, header).await;
     opened.map(Known::from).map_err(transient)
 }
@@ -151,20 +151,20 @@ pub(super) fn token(work: &Work, plan: &Plan) -> DeliveryToken {
     })
 }
 
-fn header(work: &Work, plan: &Plan, part_size: u64) -> Result<LedgerHeader, NoPlan> {
-    Ok(LedgerHeader {
+fn header(work: &Work, plan: &Plan, part_size: u64) -> LedgerHeader {
+    LedgerHeader {
         plan_hash: plan.hash().as_str().to_owned(),
         token: token(work, plan).as_str().to_owned(),
         encoder: encoder_version(plan.compression()),
         compression: compression::write(plan.compression()),
-        part_size: i64::try_from(part_size).map_err(transient)?,
+        part_size: i64::try_from(part_size).unwrap_or(i64::MAX),
         planned_at: Timestamp::now().to_string(),
         destination: snapshot(work),
         receipt: LedgerObject {
             key: plan.receipt().as_str().to_owned(),
             ..LedgerObject::default()
         },
-    })
+    }
 }
 
 fn snapshot(work: &Work) -> IdentitySnapshot {

@@ -35,7 +35,7 @@ pub struct Preview {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unplanned {
     /// The reason, as the status has it.
-    pub reason: String,
+    pub reason: DeliveryReason,
     /// What was tried, what came back, who must do what.
     pub message: String,
     /// What becomes of it.
@@ -73,11 +73,7 @@ pub(crate) async fn preview(
     let plan = planning::make(place, request, &report)
         .await
         .map_err(no_plan)?;
-    let part_size = context.config.part_size().map_err(|error| Unplanned {
-        reason: DeliveryReason::Planning.as_str().to_owned(),
-        message: error.to_string(),
-        then: Then::Waits,
-    })?;
+    let part_size = context.config.transfer.part_size;
     planning::require_memory(context, &plan, part_size).map_err(no_plan)?;
     let objects = plan.objects().iter();
     let parts = objects.map(|object| plan.compression().parts(object.len(), part_size));
@@ -119,7 +115,7 @@ fn unplanned(verdict: Verdict) -> Unplanned {
         }
     };
     Unplanned {
-        reason: reason.as_str().to_owned(),
+        reason,
         message,
         then,
     }

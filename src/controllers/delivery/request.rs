@@ -12,7 +12,7 @@ use crate::plan::{
     Boundary, Delimiter, Header, KeyPrefix, KeyTemplate, Names, PlanRequest, ReceiptTemplate,
     RecordFormat, SplitSize, SplitSpec,
 };
-use crate::transfer::IfExists;
+use crate::transfer::{IfExists, Md5Wanted};
 
 /// What stands before a split's number when a delivery names nothing else.
 const DEFAULT_SEPARATOR: &str = "-";
@@ -28,16 +28,9 @@ pub(super) struct Request {
     pub(super) on_empty: OnEmpty,
     /// When the delivery was created: what isn't there yet is looked for less and less often.
     pub(super) created: Timestamp,
-    pub(super) md5: Md5,
+    pub(super) md5: Md5Wanted,
     pub(super) if_exists: IfExists,
     pub(super) backoff_limit: u32,
-}
-
-/// Whether the receipt gives each object's MD5.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Md5 {
-    Wanted,
-    Unwanted,
 }
 
 /// What a source without a file means.
@@ -101,9 +94,9 @@ pub(super) fn read(
         },
         created: created(delivery),
         md5: if receipt.and_then(|receipt| receipt.md5) == Some(false) {
-            Md5::Unwanted
+            Md5Wanted::No
         } else {
-            Md5::Wanted
+            Md5Wanted::Yes
         },
         if_exists: match spec.if_exists {
             Some(IfExistsField::Skip) => IfExists::Skip,

@@ -17,7 +17,7 @@ use super::outcome::{End, Outcome};
 use super::place::Place;
 use super::planning::NoPlan;
 use super::prepare;
-use super::request::{self, Md5, Request};
+use super::request::{self, Request};
 use super::work_time::{self, WorkTime};
 use super::{abandon, bucket};
 use crate::api::{
@@ -28,8 +28,7 @@ use crate::controllers::request_of;
 use crate::controllers::supervisor::Handle;
 use crate::store::{Bucket, Capabilities};
 use crate::transfer::{
-    self, Job, Md5Wanted, Progress, ReceiptFacts, Resources, RetryPolicy, TransferError,
-    TransferPhase,
+    self, Job, Progress, ReceiptFacts, Resources, RetryPolicy, TransferError, TransferPhase,
 };
 
 /// The pause after something on our side failed: the apiserver, a thread, a volume that comes back.
@@ -216,10 +215,7 @@ fn job(
         },
         // The ledger's, not the configuration's: parts that the store has must stay parts.
         part_size: u64::try_from(header.part_size)?,
-        md5: match request.md5 {
-            Md5::Wanted => Md5Wanted::Yes,
-            Md5::Unwanted => Md5Wanted::No,
-        },
+        md5: request.md5,
         records: request.plan.split.records,
         read_back: work.gate.resolved().read_back,
         if_exists: request.if_exists,

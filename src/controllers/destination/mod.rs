@@ -27,13 +27,17 @@ pub(crate) use capabilities::known;
 pub(crate) use judge::Outcome;
 pub(crate) use memory::{Memory, Question};
 pub(crate) use once::{granted, proved};
-pub(crate) use resolve::{Resolved, acl_policy, addressing_style, learned_region, resolve};
+pub(crate) use resolve::{
+    IDENTITY_FIELDS, Resolved, acl_policy, addressing_style, learned_region, resolve,
+};
 
 use super::context::Context;
 use super::error::ReconcileError;
 use super::supervisor::Standing;
 use super::{events, request_of, status};
-use crate::api::{ConditionType, DestinationStatus, OutboundDestination, Status};
+use crate::api::{
+    ConditionType, DestinationReason, DestinationStatus, OutboundDestination, Status,
+};
 use crate::store::RegionSource;
 use judge::{Facts, Finding};
 
@@ -181,7 +185,7 @@ async fn begin(
         != Some(generation(destination))
         || old
             .condition(ConditionType::Ready)
-            .is_some_and(|ready| ready.reason == "Suspended");
+            .is_some_and(|ready| ready.reason == DestinationReason::Suspended.as_str());
     if unanswered {
         let verifying = judge::verifying(
             &old,

@@ -263,7 +263,7 @@ pub(super) fn identity(config: &Config, spec: &OutboundDestinationSpec) -> Optio
         .as_ref()
         .filter(|_| spec.permission_mode != PermissionMode::AccessKey)?;
     Some(Identity {
-        account: identity.account_id.clone(),
+        account: identity.account_id.as_str().to_owned(),
         arn: identity.principal_arn.clone(),
     })
 }

@@ -27,6 +27,10 @@ pub(crate) struct Resolved {
     pub(crate) limits: Limits,
 }
 
+/// What [`Resolved::identity_hash`] is made from, as people read it.
+pub(crate) const IDENTITY_FIELDS: &str =
+    "bucket, prefix, region, endpoint, owner, encryption, ACL or tags";
+
 /// Where the ACL comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AclSource {
@@ -36,27 +40,32 @@ enum AclSource {
     Named,
 }
 
-/// A field that the schema should have refused.
+/// Why a spec can't be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spec.{field}: {why}; whoever owns the destination must correct it")]
-pub(crate) struct Unresolvable {
-    field: &'static str,
-    why: String,
+pub(crate) enum Unresolvable {
+    /// A field that the schema should have refused.
+    #[error("spec.{field}: {why}; whoever owns the destination must correct it")]
+    Field { field: &'static str, why: String },
+    /// The region must be named.
+    #[error(
+        "spec.region: name the bucket's region: outside the aws partition (our own region is {0}) it can't be learned; \
+         whoever owns the destination must correct it"
+    )]
+    RegionUnnamed(Region),
 }
 
 pub(super) fn refused<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> Unresolvable {
-    move |error| Unresolvable {
+    move |error| Unresolvable::Field {
         field,
         why: error.to_string(),
     }
 }
 
 impl Unresolvable {
-    /// The reason that comes nearest.
-    pub(crate) fn reason(&self) -> DestinationReason {
-        match self.field {
-            "region" => DestinationReason::RegionMismatch,
-            _ => DestinationReason::EndpointNotAllowed,
+    pub(crate) const fn reason(&self) -> DestinationReason {
+        match self {
+            Self::Field { .. } => DestinationReason::SpecInvalid,
+            Self::RegionUnnamed(_) => DestinationReason::RegionMismatch,
         }
     }
 }
@@ -162,21 +171,15 @@ fn region(
     if spec.endpoint.is_some() {
         return Ok((Region::us_east_1(), RegionSource::Named));
     }
-    let guess = learned.or_else(|| {
-        config
-            .identity
-            .as_ref()
-            .map(|identity| identity.region.as_str())
-    });
-    let guess = guess.and_then(|text| text.parse().ok());
-    let guess = guess.unwrap_or_else(Region::us_east_1);
+    let learned = learned.and_then(|text| text.parse().ok());
+    let identity = config.identity.as_ref();
+    let guess = learned
+        .or_else(|| identity.map(|identity| identity.region.clone()))
+        .unwrap_or_else(Region::us_east_1);
     if guess.partition() == Partition::Aws {
         return Ok((guess, RegionSource::Guessed));
     }
-    let why = format!(
-        "name the bucket's region: outside the aws partition (our own region is {guess}) it can't be learned"
-    );
-    Err(refused("region")(why))
+    Err(Unresolvable::RegionUnnamed(guess))
 }
 
 impl Resolved {
@@ -344,6 +347,30 @@ mod tests {
             assert_eq!(store.unwrap().target.region.as_str(), "us-east-1");
         }
         assert!(at("eu-west-1", &unnamed).is_ok());
+    }
+
+    #[test]
+    fn what_the_schema_should_have_refused_has_its_own_reason() {
+        let config: Config = yaml::read("clusterId: t").unwrap();
+        for (field, spec) in [
+            ("bucket", format!("{{bucket: A, {KEY}}}")),
+            (
+                "splitSize",
+                format!("{{bucket: acme, splitSize: '1.5', {KEY}}}"),
+            ),
+            ("region", format!("{{bucket: acme, region: EU, {KEY}}}")),
+        ] {
+            let refused = resolve(&config, &yaml::read(&spec).unwrap(), None).unwrap_err();
+            assert_eq!(refused.reason().as_str(), "SpecInvalid");
+            let message = refused.to_string();
+            assert!(message.starts_with(&format!("spec.{field}: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_the_identity_as_the_message_does() {
+        let page = include_str!("../../../docs/destination.md");
+        assert!(page.contains(&format!("another {IDENTITY_FIELDS} stall")));
     }
 
     #[test]

@@ -15,12 +15,12 @@ use super::folder::{Folder, StateError, plural};
 use super::objects::{Denied, Key, Objects};
 use super::seed::{Change, begin, destinations, key_of};
 use super::stand_in::{Told, client};
-use super::standing::{End, Ended, Left, Standing, standing, verdict};
+use super::standing::{End, Ended, Left, Standing, Verdict, standing, verdict};
 use crate::api::{OutboundDelivery, OutboundDestination, OutboundLedger};
 use crate::config::{Config, SecretsMode};
 use crate::controllers::context::Context;
 use crate::controllers::observe::Observers;
-use crate::controllers::start::{Controllers, StartError, share, too_long};
+use crate::controllers::start::{Controllers, share, too_long};
 use crate::manifest::{Manifests, Mistakes};
 
 /// How often progress is shown.
@@ -38,9 +38,6 @@ pub enum Errand {
 /// Why nothing begins.
 #[derive(Debug, thiserror::Error)]
 pub enum OfflineError {
-    /// The configuration can't be used.
-    #[error(transparent)]
-    Start(#[from] StartError),
     /// The state folder can't be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -102,7 +99,7 @@ impl Deliveries {
     /// Prepares `deliveries` to the destinations in `manifests`; what must outlive the process is kept in `folder`.
     ///
     /// # Errors
-    /// When the configuration or the folder can't be used, or an earlier run was of another delivery.
+    /// When the folder can't be used, or an earlier run was of another delivery.
     pub async fn prepare(
         config: Config,
         manifests: &Manifests,
@@ -140,7 +137,7 @@ impl Deliveries {
             client(Arc::clone(&objects), tell),
             Observers::default(),
         )
-        .await?;
+        .await;
         Ok(Self {
             controllers: Controllers::new(shared, None),
             objects,
@@ -245,7 +242,7 @@ async fn judge(objects: &Objects, chosen: &mut [Chosen], errand: Errand) {
     for chosen in chosen.iter_mut().filter(|chosen| chosen.ended.is_none()) {
         let Some(object) = objects.get(&chosen.key).await else {
             if errand == Errand::GiveUp {
-                chosen.ended = Some(ended(chosen, (End::GivenUp, String::new(), String::new())));
+                chosen.ended = Some(ended(chosen, (End::GivenUp, None, String::new())));
             }
             continue;
         };
@@ -268,7 +265,7 @@ async fn judge(objects: &Objects, chosen: &mut [Chosen], errand: Errand) {
     }
 }
 
-fn ended(chosen: &Chosen, (end, reason, message): (End, String, String)) -> Ended {
+fn ended(chosen: &Chosen, (end, reason, message): Verdict) -> Ended {
     Ended {
         delivery: chosen.delivery.clone(),
         end,
@@ -288,7 +285,7 @@ async fn conclude(
     let (_, ledgers) = objects.list(&plural::<OutboundLedger>(), None).await;
     let mut all = Vec::new();
     for chosen in chosen {
-        let stopped = (End::Interrupted, "Interrupted".to_owned(), String::new());
+        let stopped = (End::Interrupted, None, String::new());
         let mut ended = chosen
             .ended
             .clone()

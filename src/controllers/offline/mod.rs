@@ -25,7 +25,7 @@ use super::delivery::{self, Cleanups, Preview, Runs, Unplanned};
 use super::destination::{self, Proofs};
 use super::index::Index;
 use super::observe::Observers;
-use super::start::{StartError, share, share_without_identity};
+use super::start::{share, share_without_identity};
 use crate::api::{Grant, OutboundDelivery, OutboundDestination};
 use crate::config::Config;
 use crate::manifest::Manifests;
@@ -43,39 +43,33 @@ pub struct Offline {
 
 impl Offline {
     /// With that configuration, and the Secrets and ConfigMaps of the manifests.
-    ///
-    /// # Errors
-    /// When the configuration names what can't be.
-    pub async fn new(config: Config, manifests: &Manifests) -> Result<Self, StartError> {
+    pub async fn new(config: Config, manifests: &Manifests) -> Self {
         let objects = Arc::new(Objects::new(credentials(manifests)));
         let shared = share(
             config,
             stand_in::client(objects, nobody()),
             Observers::default(),
         )
-        .await?;
-        Ok(Self::with(shared, &[]))
+        .await;
+        Self::with(shared, &[])
     }
 
     /// What plans these deliveries to these destinations. It reads the sources and nothing else: no credentials are
     /// looked for, but for our own where a source is in a bucket of ours.
-    ///
-    /// # Errors
-    /// When the configuration names what can't be.
     pub async fn for_planning(
         config: Config,
         destinations: &[OutboundDestination],
         deliveries: &[OutboundDelivery],
-    ) -> Result<Self, StartError> {
+    ) -> Self {
         let objects = Arc::new(Objects::new([]));
         let client = stand_in::client(objects, nobody());
         let mut sources = deliveries.iter().map(|delivery| &delivery.spec.source);
         let shared = if sources.any(|source| source.s3.is_some()) {
-            share(config, client, Observers::default()).await?
+            share(config, client, Observers::default()).await
         } else {
-            share_without_identity(config, client, Observers::default())?
+            share_without_identity(config, client, Observers::default())
         };
-        Ok(Self::with(shared, destinations))
+        Self::with(shared, destinations)
     }
 
     fn with(shared: Shared, destinations: &[OutboundDestination]) -> Self {

@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::objects::Key;
 use crate::api::{
-    Condition, ConditionType, DeliveryStatus, LedgerState, OutboundDelivery, OutboundDestination,
-    OutboundLedger, Status,
+    Condition, ConditionType, DeliveryReason, DeliveryStatus, DestinationReason, LedgerState,
+    OutboundDelivery, OutboundDestination, OutboundLedger, Status,
 };
 use crate::controllers::context::Context;
 use crate::controllers::delivery::{Report, Stage, is_finished, not_ready};
@@ -63,8 +63,8 @@ pub struct Ended {
     pub delivery: OutboundDelivery,
     /// How.
     pub end: End,
-    /// The reason, as the status has it.
-    pub reason: String,
+    /// The reason, as the status has it; `None` where no condition says why.
+    pub reason: Option<DeliveryReason>,
     /// What was tried, what came back, who must do what.
     pub message: String,
     /// What stays.
@@ -133,14 +133,18 @@ pub(super) fn standing(context: &Context, key: &Key, uid: &str) -> Standing {
     }
 }
 
+/// Why a delivery goes no further: how it ended, the reason, and the message.
+pub(super) type Verdict = (End, Option<DeliveryReason>, String);
+
 /// Why the delivery goes no further, if it doesn't: as its conditions say, or its destination's.
 pub(super) fn verdict(
     delivery: &OutboundDelivery,
     destination: Option<&OutboundDestination>,
-) -> Option<(End, String, String)> {
+) -> Option<Verdict> {
     let status = delivery.status.as_ref()?;
     let told = |end, condition: &Condition| {
-        Some((end, condition.reason.clone(), condition.message.clone()))
+        let reason = DeliveryReason::from_word(&condition.reason);
+        Some((end, reason, condition.message.clone()))
     };
     if let Some(complete) = status.condition(ConditionType::Complete) {
         return told(End::Delivered, complete);
@@ -153,18 +157,24 @@ pub(super) fn verdict(
     if is_current && is_held(status, ready) {
         return told(End::Held, ready);
     }
-    let waits = is_current && matches!(ready.reason.as_str(), "DestinationNotReady" | "AccessLost");
-    let theirs = destination.filter(|_| waits)?;
+    let waits = matches!(
+        DeliveryReason::from_word(&ready.reason),
+        Some(DeliveryReason::DestinationNotReady | DeliveryReason::AccessLost)
+    );
+    let theirs = destination.filter(|_| is_current && waits)?;
     let unusable = theirs.status.as_ref()?.condition(ConditionType::Ready)?;
-    let held = unusable.status == Status::False || unusable.reason == "Suspended";
+    let suspended = unusable.reason == DestinationReason::Suspended.as_str();
+    let held = unusable.status == Status::False || suspended;
     held.then(|| {
         let name = theirs.metadata.name.as_deref().unwrap_or_default();
         let message = not_ready(name, &unusable.reason, &unusable.message);
-        (End::Held, "DestinationNotReady".to_owned(), message)
+        let reason = DeliveryReason::DestinationNotReady;
+        (End::Held, Some(reason), message)
     })
 }
 
 /// Whether nothing goes on by itself.
 fn is_held(status: &DeliveryStatus, ready: &Condition) -> bool {
-    status.condition(ConditionType::Stalled).is_some() || ready.reason == "Suspended"
+    let suspended = ready.reason == DeliveryReason::Suspended.as_str();
+    status.condition(ConditionType::Stalled).is_some() || suspended
 }

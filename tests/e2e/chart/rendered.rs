@@ -127,9 +127,9 @@ fn the_operator_takes_every_rendered_configuration() {
             "{name}"
         );
         if name == "numbers" {
-            assert_eq!(taken.memory().unwrap(), 64 << 20);
-            assert_eq!(taken.part_size().unwrap(), 16 << 20);
-            assert_eq!(taken.identity.unwrap().account_id, "012345678901");
+            assert_eq!(taken.transfer.memory, 64 << 20);
+            assert_eq!(taken.transfer.part_size, 16 << 20);
+            assert_eq!(taken.identity.unwrap().account_id.as_str(), "012345678901");
         }
     }
 }

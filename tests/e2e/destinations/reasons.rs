@@ -13,7 +13,7 @@ use crate::support::world::{PREFIX, WRITE_ACTIONS};
 use crate::support::{Credentials, S3Server, World};
 
 /// Reasons that need more than this world has, and the test that reaches each: its file and its name.
-const ELSEWHERE: [(&str, &str, &str); 3] = [
+const ELSEWHERE: [(&str, &str, &str); 4] = [
     (
         "RoleNotAllowed",
         "tests/e2e/roles/closed.rs",
@@ -28,6 +28,12 @@ const ELSEWHERE: [(&str, &str, &str); 3] = [
         "TrustTooOpen",
         "tests/e2e/roles/trusted.rs",
         "a_role_that_asks_for_no_external_id_is_warned_of_and_stays_ready",
+    ),
+    // This world's schema refuses it.
+    (
+        "SpecInvalid",
+        "src/controllers/destination/resolve.rs",
+        "what_the_schema_should_have_refused_has_its_own_reason",
     ),
 ];
 
