@@ -3,6 +3,7 @@
 //! | module | what it knows | what it may import |
 //! |---|---|---|
 //! | `hash` | SHA-256 over fields, as text | nothing of ours |
+//! | `text` | what somebody else wrote, fit for one line | nothing of ours |
 //! | [`api`] | the kinds, their validation, reasons and conditions | nothing of ours |
 //! | [`yaml`] | YAML in and out | nothing of ours |
 //! | [`config`] | the operator's configuration file | `api` (quantities, names), `plan` (limits), `store` (names), `yaml` |
@@ -14,7 +15,7 @@
 //! | [`health`] | what the process says of itself: alive, ready | nothing of ours |
 //! | [`metrics`] | what is counted, and its names | `api` (reasons), `transfer` (tallies) |
 //! | [`controllers`] | the reconcilers; nothing of bytes | all of the above |
-//! | [`runtime`] | logs, signals, the cluster's client, the Lease, health and metrics over HTTP | `config`, `health`, `metrics` |
+//! | [`runtime`] | logs, signals, the cluster's client, the Lease, health and metrics over HTTP | `config`, `health`, `metrics`, `text` |
 //! | [`cli`] | the commands | all |
 //!
 //! `tests/architecture.rs` holds this table against the code.
@@ -31,6 +32,7 @@ pub mod plan;
 pub mod runtime;
 pub mod source;
 pub mod store;
+mod text;
 pub mod transfer;
 pub mod yaml;
 
