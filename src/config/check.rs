@@ -1,11 +1,9 @@
 //! What a configuration may say: checked at start, so that a mistake is told by its key and not found at work.
 
 use super::{Config, ConfigError, IdentityConfig};
+use crate::api::is_dns_label;
 use crate::plan::{KeyPrefix, MAX_PART_SIZE, MIN_PART_SIZE};
-use crate::store::{AccountId, BucketName, Endpoint, PlainHttp, Region};
-
-/// Characters of a namespace's name: a DNS label.
-const MAX_NAMESPACE: usize = 63;
+use crate::store::{AccountId, BucketName, Endpoint, Region};
 
 fn refused(key: &'static str, why: impl std::fmt::Display) -> ConfigError {
     ConfigError::Invalid {
@@ -69,11 +67,7 @@ fn transfer(config: &Config) -> Result<(), ConfigError> {
 
 fn endpoints(config: &Config) -> Result<(), ConfigError> {
     let endpoints = &config.endpoints;
-    let plain = if endpoints.allow_plain_http {
-        PlainHttp::Allowed
-    } else {
-        PlainHttp::Refused
-    };
+    let plain = endpoints.plain_http();
     let parse = |key, url: &str| {
         let parsed = Endpoint::parse(url, plain);
         parsed
@@ -144,16 +138,6 @@ fn tenancy(config: &Config) -> Result<(), ConfigError> {
         }
     }
     Ok(())
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let inner = name
-        .bytes()
-        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    inner
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && (1..=MAX_NAMESPACE).contains(&name.len())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::api::Quantity;
+use crate::store::PlainHttp;
 use crate::yaml::{self, YamlError};
 
 /// A configuration that can't be used; says which key and why.
@@ -167,6 +168,17 @@ pub struct EndpointsConfig {
     pub s3: Option<String>,
     /// Overrides AWS's own STS for our own identity.
     pub sts: Option<String>,
+}
+
+impl EndpointsConfig {
+    /// Whether `http://` may be named, for [`crate::store::Endpoint::parse`].
+    pub(crate) const fn plain_http(&self) -> PlainHttp {
+        if self.allow_plain_http {
+            PlainHttp::Allowed
+        } else {
+            PlainHttp::Refused
+        }
+    }
 }
 
 /// Bounds of the transfer engine.

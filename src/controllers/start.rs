@@ -22,7 +22,6 @@ use super::error::ReconcileError;
 use super::index::Index;
 use super::observe::{self, Observers, Watched};
 use super::queue::Queue;
-use super::tenancy::plain_http;
 use super::watches::{
     GuardedDestination, destination_news, filtered, objects, secret_of, secrets, unfinished,
 };
@@ -141,7 +140,7 @@ pub(super) fn share_without_identity(
     let parse = |key, url: &Option<String>| {
         let parsed = url
             .as_deref()
-            .map(|url| Endpoint::parse(url, plain_http(&config)))
+            .map(|url| Endpoint::parse(url, config.endpoints.plain_http()))
             .transpose();
         parsed.map_err(|error| StartError::Endpoint { key, error })
     };
