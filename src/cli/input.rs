@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::controllers::Tenancy;
 use crate::manifest::{self, Manifests};
 
-/// Bad input, as opposed to work that failed.
-const BAD_INPUT: u8 = 2;
+/// The exit code of bad input, as opposed to work that failed.
+pub(super) const BAD_INPUT: u8 = 2;
 
 /// The manifests and the configuration.
 #[derive(Debug, clap::Args)]
