@@ -18,6 +18,7 @@ mod destination;
 mod duration;
 mod ledger;
 mod limits;
+mod name;
 mod object;
 mod permission;
 mod quantity;
@@ -48,6 +49,7 @@ pub use ledger::{
     OutboundLedgerSpec,
 };
 pub use limits::LimitsSpec;
+pub(crate) use name::is_dns_label;
 pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};

@@ -12,8 +12,8 @@ use crate::controllers::Tenancy;
 use crate::manifest::{self, Manifests};
 use crate::store::{Endpoint, PlainHttp};
 
-/// Bad input, as opposed to work that failed.
-const BAD_INPUT: u8 = 2;
+/// The exit code of bad input, as opposed to work that failed.
+pub(super) const BAD_INPUT: u8 = 2;
 
 /// The manifests and the configuration.
 #[derive(Debug, clap::Args)]

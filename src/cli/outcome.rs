@@ -3,8 +3,9 @@
 use indicatif::HumanBytes;
 
 use super::input::label;
-use super::report::{columns, line};
+use super::report::columns;
 use crate::controllers::{End, Ended, Left};
+use crate::text::line;
 
 /// A block for each delivery: how it ended, why, and what stays.
 pub(super) fn table(all: &[Ended]) -> String {

@@ -9,9 +9,10 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::input::{BadInput, DeliveryInput, label};
-use super::report::{columns, line};
+use super::report::columns;
 use crate::api::OutboundDelivery;
 use crate::controllers::{Offline, Preview, Then, Unplanned};
+use crate::text::line;
 use crate::yaml;
 
 /// The shape of what `-o json` prints; it grows when a field changes its meaning or goes.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::report::line;
 use crate::controllers::{Doing, Standing, Told, Urgency};
+use crate::text::line;
 
 /// How often a line tells of a delivery that goes on.
 const LINE: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::input::label;
 use crate::api::OutboundDestination;
+use crate::text::line;
 
 /// A block for each destination: the verdict, what was learned of the store, and the permissions.
 pub(super) fn table(objects: &[OutboundDestination]) -> String {
@@ -74,17 +75,6 @@ fn word(value: &Value) -> String {
     line(value.as_str().unwrap_or_default())
 }
 
-/// A text without control characters: one line, whatever somebody put into it.
-pub(super) fn line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = escaped.is_none().then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
-}
-
 /// Adds rows whose cells stand below each other.
 pub(super) fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -100,5 +90,46 @@ pub(super) fn columns<const N: usize>(text: &mut String, rows: &[[String; N]]) {
         });
         text.push_str(line.trim_end());
         text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_store_wrote_stays_in_its_cell() {
+        let said = "no\n  Ready  True\u{1b}[2J\u{202e}eurT\u{2028}é";
+        let destination: OutboundDestination = serde_json::from_value(json!({
+            "apiVersion": "outbound.dev/v1alpha1",
+            "kind": "OutboundDestination",
+            "metadata": {"namespace": "n", "name": "d"},
+            "spec": {"bucket": "b-1", "permissionMode": "CrossAccount"},
+            "status": {
+                "observedGeneration": 1,
+                "conditions": [{
+                    "type": "Ready",
+                    "status": "False",
+                    "observedGeneration": 1,
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    "reason": "AccessDenied",
+                    "message": said,
+                }],
+                "permissions": [
+                    {"action": "s3:PutObject", "result": "Denied", "by": "Customer", "message": said},
+                ],
+            },
+        }))
+        .unwrap();
+        let text = table(&[destination]);
+        let cell = "no\\n  Ready  True\\u{1b}[2J\\u{202e}eurT\\u{2028}é";
+        assert_eq!(text.matches(cell).count(), 2, "{text}");
+        let lines: Vec<&str> = text.lines().collect();
+        // The label, the condition and its message; a blank line; the head and one permission.
+        assert_eq!(lines.len(), 6, "{text}");
+        let bad = ['\u{1b}', '\u{202e}', '\u{2028}'];
+        assert!(!text.contains(bad), "{text}");
     }
 }

@@ -8,15 +8,13 @@ use kube::Client;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::input::BAD_INPUT;
 use crate::config::Config;
 use crate::controllers::{self, Observers};
 use crate::health::{Health, Pulse, Role};
 use crate::runtime::{
     HttpServer, Lease, LeaseSettings, ask_apiserver, beat, cluster, on_termination, start_logging,
 };
-
-/// Bad input, as opposed to work that failed.
-const BAD_INPUT: u8 = 2;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

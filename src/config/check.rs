@@ -7,12 +7,9 @@ use super::{
     BucketRule, Config, ConfigError, EndpointsConfig, IdentityConfig, SourceRule, TenancyRule,
     TransferConfig, VolumeConfig, WatchConfig, file,
 };
-use crate::api::Quantity;
+use crate::api::{Quantity, is_dns_label};
 use crate::plan::{KeyPrefix, MAX_PART_SIZE, MIN_PART_SIZE};
 use crate::store::{AccountId, Endpoint, PlainHttp, Region};
-
-/// Characters of a namespace's name: a DNS label.
-const MAX_NAMESPACE: usize = 63;
 
 fn refused(key: &'static str, why: impl Display) -> ConfigError {
     ConfigError::Invalid {
@@ -189,16 +186,6 @@ fn all<T, U>(
     checked: impl Fn(T) -> Result<U, ConfigError>,
 ) -> Result<Vec<U>, ConfigError> {
     values.into_iter().map(checked).collect()
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let inner = name
-        .bytes()
-        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    inner
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && (1..=MAX_NAMESPACE).contains(&name.len())
 }
 
 #[cfg(test)]

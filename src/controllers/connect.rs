@@ -9,7 +9,7 @@ use super::{ca_bundle, tenancy};
 use crate::api::{DestinationReason, OutboundDestinationSpec, PermissionMode};
 use crate::store::{
     AccessKey, AccessKeyInvalid, AwsTarget, Bucket, ExternalId, OwnIdentity, RoleArnInvalid,
-    RoleRequest, SessionName, Target,
+    RoleRequest, SecretKey, SessionName, Target,
 };
 
 /// A bucket and the version of the Secret whose key it signs with.
@@ -164,18 +164,20 @@ async fn access_key(
         return Err(NoConnection::Refused {
             reason: DestinationReason::SecretNotFound,
             message: format!(
-                "there is no Secret {name} in namespace {namespace}; create it with the keys accessKeyId and secretAccessKey"
+                "there is no Secret {name} in namespace {namespace}; create it with the keys {} and {}",
+                SecretKey::AccessKeyId,
+                SecretKey::SecretAccessKey,
             ),
             secret_version: None,
         });
     };
     let secret_version = secret.resource_version();
     let data = secret.data.unwrap_or_default();
-    let value = |key: &str| data.get(key).map(|value| value.0.as_slice());
+    let value = |key: SecretKey| data.get(key.as_str()).map(|value| value.0.as_slice());
     let key = AccessKey::new(
-        value("accessKeyId"),
-        value("secretAccessKey"),
-        value("sessionToken"),
+        value(SecretKey::AccessKeyId),
+        value(SecretKey::SecretAccessKey),
+        value(SecretKey::SessionToken),
     );
     key.map(|key| (key, secret_version.clone()))
         .map_err(|error| {

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::stream::join;
+use crate::api::is_dns_label;
 
 /// Where an object is when nobody says, as kubectl has it.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -63,7 +64,7 @@ pub(super) fn check(object: &mut Value, asked: Option<&str>, refuse: &mut dyn Fn
                 format!("{named:?} is not the namespace {asked:?} that --namespace asks for");
             return refuse("metadata.namespace", message);
         }
-        (Some(named), _) if !is_label(named) => {
+        (Some(named), _) if !is_dns_label(named) => {
             let message =
                 format!("{named:?} is no namespace: up to 63 lower-case letters, digits and \"-\"");
             return refuse("metadata.namespace", message);
@@ -113,15 +114,6 @@ fn annotations(
             refuse(&path, format!("{name:?} is no annotation's name"));
         }
     }
-}
-
-/// RFC 1123: 1 to 63 lower-case letters, digits and hyphens, none of these at an end.
-pub(super) fn is_label(name: &str) -> bool {
-    let inner = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    (1..=63).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }
 
 /// RFC 1123 labels with dots between them, up to 253 characters. (A label of it may be longer than 63.)

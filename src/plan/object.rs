@@ -1,14 +1,13 @@
 //! A plan: which bytes of which files become which objects.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::compression::Compression;
 use super::key::ObjectKey;
 use super::limits::{MAX_OBJECTS, MAX_SPLIT_SIZE};
+use crate::hash::FieldHash;
 
 /// Bytes `offset .. offset + len`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,24 +57,23 @@ impl Fingerprint {
         }
     }
 
-    /// Feeds all of it to `hasher`. A file's is what it was before there were objects; an object's begins with a size
+    /// Feeds all of it to `hash`. A file's is what it was before there were objects; an object's begins with a size
     /// that no file has.
-    fn hash(&self, hasher: &mut Sha256) {
+    fn hash(&self, hash: &mut FieldHash) {
         match self {
             Self::File {
                 size,
                 mtime_ns,
                 ctime_ns,
             } => {
-                hasher.update(size.to_be_bytes());
-                hasher.update(mtime_ns.to_be_bytes());
-                hasher.update(ctime_ns.to_be_bytes());
+                hash.number(*size);
+                hash.number(mtime_ns.cast_unsigned());
+                hash.number(ctime_ns.cast_unsigned());
             }
             Self::Object { size, etag } => {
-                hasher.update(u64::MAX.to_be_bytes());
-                hasher.update(size.to_be_bytes());
-                hasher.update((etag.len() as u64).to_be_bytes());
-                hasher.update(etag);
+                hash.number(u64::MAX);
+                hash.number(*size);
+                hash.text(etag);
             }
         }
     }
@@ -267,46 +265,34 @@ impl Plan {
     /// stay good.
     #[must_use]
     pub fn hash(&self) -> PlanHash {
-        let mut hasher = Sha256::new();
-        let mut text = |text: &str| {
-            hasher.update((text.len() as u64).to_be_bytes());
-            hasher.update(text);
-        };
+        let mut hash = FieldHash::new();
         let repeats = self.objects.iter().any(|object| object.header > 0);
-        text(if repeats {
+        hash.text(if repeats {
             "outbound plan, version 1, with headers"
         } else {
             "outbound plan, version 1"
         });
-        text(self.receipt.as_str());
-        hasher.update((self.sources.len() as u64).to_be_bytes());
+        hash.text(self.receipt.as_str());
+        hash.number(self.sources.len() as u64);
         for source in &self.sources {
-            hasher.update((source.path.len() as u64).to_be_bytes());
-            hasher.update(&source.path);
-            source.fingerprint.hash(&mut hasher);
+            hash.text(&source.path);
+            source.fingerprint.hash(&mut hash);
         }
-        hasher.update((self.objects.len() as u64).to_be_bytes());
+        hash.number(self.objects.len() as u64);
         for object in &self.objects {
-            hasher.update((object.source as u64).to_be_bytes());
-            hasher.update(object.range.offset.to_be_bytes());
-            hasher.update(object.range.len.to_be_bytes());
+            hash.number(object.source as u64);
+            hash.number(object.range.offset);
+            hash.number(object.range.len);
             if repeats {
-                hasher.update(object.header.to_be_bytes());
+                hash.number(object.header);
             }
-            hasher.update((object.key.as_str().len() as u64).to_be_bytes());
-            hasher.update(object.key.as_str());
+            hash.text(object.key.as_str());
         }
         // At the end and only where there is one: plans without keep the hash that they always had.
         if let Some(name) = self.compression.name() {
-            hasher.update((name.len() as u64).to_be_bytes());
-            hasher.update(name);
+            hash.text(name);
         }
-        let mut hex = String::with_capacity(64);
-        for byte in hasher.finalize() {
-            // Writing to a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        PlanHash(hex)
+        PlanHash(hash.finish())
     }
 
     /// The files, in byte order of their paths.

@@ -163,6 +163,18 @@ fn everything_that_decides_moves_the_hash() {
 }
 
 #[test]
+fn the_hash_of_what_came_later_is_pinned() {
+    let mut plan = good().compressed(Compression::Gzip);
+    plan.sources[0].fingerprint = stored(10, "\"e\"");
+    plan.sources[1].fingerprint = file(0, -10, 20);
+    plan.objects[1].header = 2;
+    assert_eq!(
+        plan.hash().as_str(),
+        "c3e3ac0aa6bcc52decbd399d46db1828e6cea977df848be6bb6324c2ec9984ea"
+    );
+}
+
+#[test]
 fn the_hash_is_pinned() {
     // Ledgers hold it: another value means that every running delivery would be planned anew.
     let hash = good().hash();

@@ -248,7 +248,7 @@ impl Segment {
             Self::Folders => false,
             Self::Literal(literal) => literal.as_bytes() == name,
             Self::Wildcard(pattern) => {
-                named_so(pattern.as_bytes(), name) && wildcard(pattern.as_bytes(), name)
+                named_so(pattern.as_bytes(), name) && wildcard_bytes(pattern.as_bytes(), name)
             }
         }
     }
@@ -276,9 +276,14 @@ fn first_char(bytes: &[u8]) -> usize {
     valid.chars().next().map_or(1, char::len_utf8)
 }
 
-/// Whether `pattern`, with `*` and `?`, matches the whole `name`. On a mismatch only the last `*` takes
-/// one character more, so the time is at most the product of both lengths.
-fn wildcard(pattern: &[u8], name: &[u8]) -> bool {
+/// Whether `pattern` matches the whole `name`: `*` stands for any characters, `?` for one, and nothing else is special.
+pub(crate) fn wildcard(pattern: &str, name: &str) -> bool {
+    wildcard_bytes(pattern.as_bytes(), name.as_bytes())
+}
+
+/// As [`wildcard`], of a name that needn't be UTF-8. On a mismatch only the last `*` takes one character more, so the
+/// time is at most the product of both lengths.
+fn wildcard_bytes(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
@@ -318,6 +323,18 @@ mod tests {
 
     fn matches(pattern: &str, path: &str) -> bool {
         PathPattern::parse(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn a_wildcard_matches_whole_names() {
+        assert!(
+            wildcard("team-*", "team-a")
+                && wildcard("*", "x")
+                && wildcard("a?c", "abc")
+                && wildcard("a*c*e", "abcde")
+                && wildcard("arn:**/feeds/*", "arn:aws:role/feeds/eu/drop")
+        );
+        assert!(!wildcard("team-*", "xteam-a") && !wildcard("a?c", "ac") && !wildcard("", "a"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod age;
 mod boundaries;
+mod cores;
 mod error;
 mod glob;
 mod marker;
@@ -20,7 +21,9 @@ pub use age::require_min_age;
 pub use boundaries::{
     Files, NoFiles, RandomRead, RecordBoundaries, ScannedFiles, VolumeBoundaries,
 };
+pub(crate) use cores::cores;
 pub use error::{Attempt, NotAFile, ObjectChange, SourceError, SourceErrorKind};
+pub(crate) use glob::wildcard;
 pub use glob::{PathPattern, PatternInvalid};
 pub use marker::Marker;
 pub use records::{RecordCounter, RecordCounts};

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use memchr::memchr_iter;
 
+use super::cores::cores;
 use super::search::ReadBlock;
 
 /// Threads that count at once, where the machine has as many cores: more wait for memory.
@@ -83,9 +84,8 @@ impl Quotes {
 impl Pass<'_> {
     /// The parity of the quotes in bytes `begin..end`.
     fn parity(&self, begin: u64, end: u64) -> io::Result<Parity> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let stretches = usize::try_from((end - begin) / STRETCH).unwrap_or(usize::MAX);
-        let threads = cores.min(THREADS).min(stretches);
+        let threads = cores().min(THREADS).min(stretches);
         if threads < 2 {
             return self.stretch(begin, end, &mut Vec::new());
         }

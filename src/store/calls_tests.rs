@@ -231,9 +231,9 @@ async fn a_list_of_parts_that_has_no_end_is_refused() {
          <NextPartNumberMarker>7</NextPartNumberMarker>{part}</ListPartsResult>"
     );
     let parrot = Parrot::saying("200 OK", "", &page).await;
-    let upload = UploadId::new("u");
-    let listed = parrot_bucket(&parrot).list_parts(&object_key("a.csv"), &upload);
-    assert!(listed.await.unwrap_err().is(code::UNREADABLE));
+    let (bucket, key) = (parrot_bucket(&parrot), object_key("a.csv"));
+    let listed = bucket.list_parts(&key, &UploadId::new("u")).await;
+    assert!(listed.unwrap_err().is(code::UNREADABLE));
     assert_eq!(parrot.heard().len(), 2);
 }
 

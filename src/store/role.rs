@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::{Digest as _, Sha256};
-
 use super::names::{AccountId, Partition};
+use crate::hash;
 
 /// Bytes in an ARN: IAM's limit (API reference, `AssumeRole`, `RoleArn`).
 const MAX_ARN: usize = 2048;
@@ -102,12 +101,7 @@ impl ExternalId {
     /// have pasted what it gave.
     #[must_use]
     pub fn issue(cluster_id: &str, namespace: &str, name: &str) -> Self {
-        let digest = hex(&hash([
-            "outbound.dev/external-id/v1",
-            cluster_id,
-            namespace,
-            name,
-        ]));
+        let digest = hash::of_texts(["outbound.dev/external-id/v1", cluster_id, namespace, name]);
         Self(format!("outbound-{digest}"))
     }
 
@@ -146,7 +140,7 @@ impl SessionName {
         if whole.len() <= MAX_SESSION_NAME {
             return Self(whole);
         }
-        let digest = hex(&hash([namespace, name]));
+        let digest = hash::of_texts([namespace, name]);
         let kept = MAX_SESSION_NAME - SESSION_HASH - 1;
         Self(format!("{}.{}", &whole[..kept], &digest[..SESSION_HASH]))
     }
@@ -167,20 +161,6 @@ pub struct RoleRequest {
     pub external_id: ExternalId,
     /// How the session is named in the customer's trail.
     pub session_name: SessionName,
-}
-
-/// SHA-256 over `fields`; the length in front keeps ("ab", "c") and ("a", "bc") apart.
-fn hash<const N: usize>(fields: [&str; N]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for field in fields {
-        hash.update((field.len() as u64).to_be_bytes());
-        hash.update(field);
-    }
-    hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

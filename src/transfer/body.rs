@@ -15,7 +15,7 @@ use super::context::{Context, unless_stopped};
 use super::error::TransferError;
 use super::md5::Behind;
 use super::memory::{MemoryPool, OverBudget};
-use super::reader::{Encoded, Hashed, More, Reader, Then};
+use super::reader::{Encoded, Hashed, More, Reader};
 use super::share::Share;
 use super::source::SourceFault;
 use crate::plan::{ByteRange, Crc64};
@@ -31,10 +31,16 @@ const CHUNK: usize = 1 << 20;
 
 /// Bytes of the budget that a part of `len` bytes holds while it is under way.
 pub(super) fn held(budget: usize, len: u64) -> u64 {
-    match usize::try_from(len) {
-        Ok(part) if part <= budget / PARTS_IN_BUDGET => len,
-        _ => 2 * chunk(budget) as u64,
+    match buffered(budget, len) {
+        Some(_) => len,
+        None => 2 * chunk(budget) as u64,
     }
+}
+
+/// Bytes in the buffer of a part of `len` bytes; none where it is streamed.
+fn buffered(budget: usize, len: u64) -> Option<usize> {
+    let part = usize::try_from(len).ok()?;
+    (part <= budget / PARTS_IN_BUDGET).then_some(part)
 }
 
 /// Bytes in a chunk of a streamed part.
@@ -101,18 +107,17 @@ impl Piece {
         stop: &CancellationToken,
     ) -> Result<(Self, Counted), ReadFault> {
         let pool = context.resources.memory();
-        let hashed = match usize::try_from(range.len) {
-            Ok(len) if len <= pool.budget() / PARTS_IN_BUDGET => {
+        let hashed = match buffered(pool.budget(), range.len) {
+            Some(len) => {
                 let buffer = unless_stopped(stop, pool.acquire(len)).await??;
-                let hash = reader.hash(range.offset, buffer, Then::PartEnds);
-                let Hashed { buffer, crc64, end } = unless_stopped(stop, hash).await??;
+                let hash = reader.hash_to_end(range.offset, buffer);
+                let (Hashed { buffer, crc64 }, end) = unless_stopped(stop, hash).await??;
                 (crc64, end, Memory::Buffered(buffer.freeze()))
             }
-            _ => hash_in_chunks(pool, reader, range, md5, stop).await?,
+            None => hash_in_chunks(pool, reader, range, md5, stop).await?,
         };
         drop(turn);
-        let (crc, end, memory) = hashed;
-        let PartEnd { checksum, counted } = end.ok_or_else(no_end)?;
+        let (crc, PartEnd { checksum, counted }, memory) = hashed;
         if let Memory::Buffered(bytes) = &memory {
             push(md5, bytes, stop).await?;
         }
@@ -255,35 +260,34 @@ async fn push(
     }
 }
 
-/// A part has a byte, or it is the one part of an empty object, which is read too.
-fn no_end() -> SourceFault {
-    SourceFault::Transient("a part was read and has no end".to_owned())
-}
-
 async fn hash_in_chunks(
     pool: &MemoryPool,
     reader: &Reader,
     range: ByteRange,
     md5: Option<&Behind>,
     stop: &CancellationToken,
-) -> Result<(Crc64, Option<PartEnd>, Memory), ReadFault> {
+) -> Result<(Crc64, PartEnd, Memory), ReadFault> {
     let chunk = chunk(pool.budget());
     let share = unless_stopped(stop, pool.carve(2 * chunk)).await??;
     let mut combined = Combined::new();
     let mut rest = range;
-    let mut end = None;
-    while rest.len > 0 {
+    let end = loop {
         let (offset, len) = first_of(&mut rest, chunk);
-        let then = match rest.len {
-            0 => Then::PartEnds,
-            _ => Then::PartGoesOn,
-        };
         let buffer = unless_stopped(stop, share.acquire(len)).await??;
-        let hashed = unless_stopped(stop, reader.hash(offset, buffer, then)).await??;
+        let (hashed, end) = if rest.len == 0 {
+            let hash = reader.hash_to_end(offset, buffer);
+            let (hashed, end) = unless_stopped(stop, hash).await??;
+            (hashed, Some(end))
+        } else {
+            let hash = reader.hash(offset, buffer);
+            (unless_stopped(stop, hash).await??, None)
+        };
         combined.append(hashed.crc64, hashed.buffer.len() as u64);
-        end = hashed.end;
         push(md5, &hashed.buffer.freeze(), stop).await?;
-    }
+        if let Some(end) = end {
+            break end;
+        }
+    };
     Ok((combined.crc(), end, Memory::Streamed { share, chunk }))
 }
 

@@ -14,7 +14,6 @@ use super::adopt::IfExists;
 use super::checksum::{Md5Wanted, crc64};
 use super::content::Content;
 use super::context::{Context, Outgoing, unless_stopped};
-use super::cores::cores;
 use super::error::TransferError;
 use super::learned::Learned;
 use super::ledger::{Ledger, ObjectState, Slot};
@@ -28,6 +27,7 @@ use super::resources::Resources;
 use super::retry::{Attempts, RetryPolicy};
 use super::source::{Readable, Source};
 use crate::plan::{Compression, ObjectDigest, PartLayout, Plan, PlannedObject, RecordFormat};
+use crate::source::cores;
 use crate::store::{Bucket, Capabilities, ReadBack};
 
 /// Reads of one delivery that hold memory at once, where the machine has as many cores: enough to hash

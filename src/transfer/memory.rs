@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::gate::{Gate, Grant, Party};
 
 /// What the budget is counted in: a tiny file costs one unit.
-const UNIT: usize = 1024;
+pub(super) const UNIT: usize = 1024;
 
 /// Of the budget, what is kept for a destination that holds nothing: a part of 8 MiB in the default 64 MiB, so that
 /// it begins while another's parts hang.

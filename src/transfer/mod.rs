@@ -11,7 +11,7 @@
 //! | `content`, `reader`, `blocking`, `pieces`, `body`, `memory`, `checksum`, `combined` | bytes: read once, hashed once, within the budget |
 //! | `md5` | the MD5s of receipts, computed behind the bytes, several objects' at once |
 //! | `encode`, `share` | compression, and the memory that it takes |
-//! | `resources`, `gate`, `limits`, `bandwidth`, `body_slot`, `cores` | what all deliveries share, in turn by destination; what a destination bears and may have |
+//! | `resources`, `gate`, `limits`, `bandwidth`, `body_slot` | what all deliveries share, in turn by destination; what a destination bears and may have |
 //! | `ledger`, `retry`, `tally`, `progress`, `error`, `learned` | what is kept, tried again, counted, shown, told and found out |
 //! | `abort`, `orphans` | what a deletion gives up, and what a crash left |
 
@@ -26,7 +26,6 @@ mod combined;
 mod complete;
 mod content;
 mod context;
-mod cores;
 mod encode;
 mod engine;
 mod error;

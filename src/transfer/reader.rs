@@ -17,19 +17,10 @@ pub(super) type Opener = Arc<dyn Fn() -> Result<Box<dyn Readable>, SourceFault> 
 
 type Reply<T> = oneshot::Sender<Result<T, SourceFault>>;
 
-/// Whether a part ends with the bytes that are hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    PartGoesOn,
-    PartEnds,
-}
-
 /// Bytes that were read and hashed.
 pub(super) struct Hashed {
     pub(super) buffer: PooledBuffer,
     pub(super) crc64: Crc64,
-    /// Where a part ends with them.
-    pub(super) end: Option<PartEnd>,
 }
 
 /// A part of a compressed object, in the first bytes of its buffer.
@@ -59,8 +50,12 @@ enum Command {
     Hash {
         offset: u64,
         buffer: PooledBuffer,
-        then: Then,
         reply: Reply<Hashed>,
+    },
+    HashToEnd {
+        offset: u64,
+        buffer: PooledBuffer,
+        reply: Reply<(Hashed, PartEnd)>,
     },
     Read {
         offset: u64,
@@ -116,13 +111,26 @@ impl Reader {
         &self,
         offset: u64,
         buffer: PooledBuffer,
-        then: Then,
     ) -> Result<Hashed, SourceFault> {
         let (reply, filled) = oneshot::channel();
         self.send(Command::Hash {
             offset,
             buffer,
-            then,
+            reply,
+        })?;
+        answer(filled).await
+    }
+
+    /// As [`Self::hash`], with the bytes that a part ends with.
+    pub(super) async fn hash_to_end(
+        &self,
+        offset: u64,
+        buffer: PooledBuffer,
+    ) -> Result<(Hashed, PartEnd), SourceFault> {
+        let (reply, filled) = oneshot::channel();
+        self.send(Command::HashToEnd {
+            offset,
+            buffer,
             reply,
         })?;
         answer(filled).await
@@ -194,9 +202,17 @@ impl Served<'_> {
                 Command::Hash {
                     offset,
                     buffer,
-                    then,
                     reply,
-                } => drop(reply.send(self.hash(offset, buffer, then))),
+                } => drop(reply.send(self.hash(offset, buffer))),
+                Command::HashToEnd {
+                    offset,
+                    buffer,
+                    reply,
+                } => {
+                    let hashed = self.hash(offset, buffer);
+                    let ended = hashed.map(|hashed| (hashed, self.in_order.end_part()));
+                    drop(reply.send(ended));
+                }
                 Command::Encode { buffer, reply } => {
                     let encoded = self.encode(buffer, &|| reply.is_closed());
                     drop(reply.send(encoded));
@@ -215,19 +231,10 @@ impl Served<'_> {
         }
     }
 
-    fn hash(
-        &mut self,
-        offset: u64,
-        mut buffer: PooledBuffer,
-        then: Then,
-    ) -> Result<Hashed, SourceFault> {
+    fn hash(&mut self, offset: u64, mut buffer: PooledBuffer) -> Result<Hashed, SourceFault> {
         buffer.begin_as(self.file.position(offset));
         let crc64 = hash(self.file, offset, &mut buffer, &mut self.in_order)?;
-        let end = match then {
-            Then::PartGoesOn => None,
-            Then::PartEnds => Some(self.in_order.end_part()),
-        };
-        Ok(Hashed { buffer, crc64, end })
+        Ok(Hashed { buffer, crc64 })
     }
 
     fn encode(

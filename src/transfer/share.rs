@@ -11,15 +11,12 @@ use super::context::{Context, Outgoing, unless_stopped};
 use super::encode::{memory, threads};
 use super::error::TransferError;
 use super::gate::{Gate, Grant, Party};
-use super::memory::{MemoryPool, PooledBuffer};
+use super::memory::{MemoryPool, PooledBuffer, UNIT};
 use super::resources::Resources;
 use crate::plan::{Compression, ObjectKey, PartLayout, Plan, PlannedObject};
 
 /// Parts that one object holds at once: one comes out while the other is on its way.
 const PARTS: usize = 2;
-
-/// Bytes in a unit of the gates, as in the pool.
-const UNIT: usize = 1024;
 
 /// Turns to hold memory while an object is compressed. Clones share them.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@
 mod support;
 
 mod count;
+mod machine;
 mod report;
 mod seed;
 

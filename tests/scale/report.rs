@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::count::{Calls, Memory, Requests};
+use crate::machine::caption;
 use crate::seed::Size;
 
 const PAGE: &str = "docs/performance.md";
@@ -181,5 +182,6 @@ fn table(measured: &Measured) -> String {
     };
     writeln!(table, "\nCalls of the apiserver until all were verified: {}; in the minute after the restart: {}; when idle, in {}: {}.",
         calls(&measured.calls_verified), calls(&measured.calls_restarted), seconds(idle.lasted), calls(&idle.calls)).expect("a text");
+    writeln!(table, "\n{}", caption()).expect("a text");
     table
 }

@@ -1,13 +1,12 @@
 //! A destination's spec, with what applies where it is silent: pure.
 
-use sha2::{Digest as _, Sha256};
-
 use super::{limits, settings};
 use crate::api::{
     AclPolicy, AddressingStyle, DestinationReason, Effective, OutboundDestination,
     OutboundDestinationSpec, PermissionMode, ReadBack as ReadBackField,
 };
 use crate::config::Config;
+use crate::hash;
 use crate::plan::{KeyPrefix, SplitSize};
 use crate::store::{
     AccountId, Acl, Addressing, BucketName, Endpoint, Partition, PlainHttp, ReadBack, Region,
@@ -217,7 +216,6 @@ impl Resolved {
             (AclSource::Named, Acl::BucketOwnerFullControl) => "bucket-owner-full-control",
             (AclSource::Named, Acl::None) => "none",
         };
-        let mut hash = Sha256::new();
         let mut fields = vec![
             target.bucket.as_str(),
             target.prefix.as_str(),
@@ -228,15 +226,7 @@ impl Resolved {
         ];
         let settings = settings::identity(&target.settings);
         fields.extend(settings.iter().map(String::as_str));
-        for field in fields {
-            // The length in front keeps ("ab", "c") and ("a", "bc") apart.
-            hash.update((field.len() as u64).to_be_bytes());
-            hash.update(field);
-        }
-        hash.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hash::of_texts(fields)
     }
 }
 

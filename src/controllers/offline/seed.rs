@@ -9,6 +9,7 @@ use super::deliveries::OfflineError;
 use super::folder::plural;
 use super::objects::{Key, fresh};
 use crate::api::{ConditionType, OutboundDelivery, OutboundDestination, REQUESTED_AT};
+use crate::hash::hex;
 use crate::manifest::{Manifests, check_change};
 
 pub(super) fn key_of(delivery: &OutboundDelivery) -> Key {
@@ -47,12 +48,7 @@ pub(super) fn destinations(
         fresh(&mut object);
         // A ledger names its destination's uid, so that must be the same in the next run.
         let hash = Sha256::digest(format!("{namespace}/{}", key.name));
-        let hash: String = hash
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        object["metadata"]["uid"] = json!(hash);
+        object["metadata"]["uid"] = json!(hex(&hash[..16]));
         Some((key, object))
     };
     named.filter_map(object).collect()

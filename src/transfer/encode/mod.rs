@@ -13,9 +13,9 @@ mod tests;
 use std::io;
 
 use super::checksum::BLOCK;
-use super::cores::cores;
 use super::source::SourceFault;
 use crate::plan::Compression;
+use crate::source::cores;
 
 /// Threads that compress one object at most: more than the source of most deliveries can feed.
 const MAX_THREADS: usize = 4;

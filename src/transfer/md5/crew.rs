@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::lanes::LANES;
 use super::stream::{Stream, take};
 use crate::plan::Md5Digest;
-use crate::transfer::cores::cores;
+use crate::source::cores;
 
 /// Pieces of an object that aren't hashed yet and hold their memory: one that is, and one that comes next.
 pub(in crate::transfer) const AHEAD: usize = 2;
