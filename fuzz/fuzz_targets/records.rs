@@ -78,7 +78,9 @@ fuzz_target!(|input: Input<'_>| {
     let look_back = split.max_record_size.min(size.bytes());
     std::fs::write(folder().path().join("n/f"), &bytes).unwrap();
     let root = VolumeRoot::open(folder().path(), "n").unwrap();
-    let files = root.scan(&PathPattern::parse("f").unwrap(), &CancellationToken::new()).unwrap();
+    let files = root
+        .scan(&PathPattern::parse("f").unwrap(), &CancellationToken::new())
+        .unwrap();
     let request = PlanRequest {
         split,
         key: KeyTemplate::parse(KeyTemplate::DEFAULT).unwrap(),

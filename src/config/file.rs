@@ -1,4 +1,4 @@
-//! The configuration file as it is written: what its schema is made of. [`super::check`] makes a [`super::Config`] of it.
+//! The configuration file as it is written: what its schema is made of. [`super::check()`] makes a [`super::Config`] of it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
