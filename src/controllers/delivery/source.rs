@@ -41,6 +41,10 @@ impl Source for VolumeFiles {
     }
 
     fn recheck(&self) -> Result<(), SourceFault> {
+        // Of no files none has changed, and their folder need not be there.
+        if self.files.is_empty() {
+            return Ok(());
+        }
         let folder = self.folder()?;
         // By path, so that a file that was replaced under its name is noticed too.
         self.files.iter().try_for_each(|file| {
