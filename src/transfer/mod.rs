@@ -71,7 +71,7 @@ pub use memory::{MemoryPool, OverBudget};
 pub use object::Landing;
 pub use orphans::{Orphans, find_orphans};
 pub use progress::{Notice, Notices, Progress, TransferPhase};
-pub use receipt::ReceiptFacts;
+pub use receipt::{ReceiptFacts, render as render_receipt};
 pub use resources::Resources;
 pub use retry::RetryPolicy;
 pub use source::{Readable, Source, SourceFault};

@@ -154,7 +154,7 @@ fn file<'a>(
 ///
 /// # Errors
 /// None that is known: whatever the names hold, they can be written as JSON.
-pub(super) fn render(
+pub fn render(
     facts: &ReceiptFacts,
     plan: &Plan,
     done: &[Done],
