@@ -11,11 +11,12 @@ struct Input<'a> {
     path: &'a str,
 }
 
-/// Segment by segment; `**` stands for any number of them.
+/// Segment by segment; `**` stands for any number of them, and at the end for one at least: the file's own name.
 fn slow(pattern: &[&str], path: &[&str], budget: &mut u32) -> Option<bool> {
     *budget = budget.checked_sub(1)?;
     Some(match (pattern.split_first(), path.split_first()) {
         (None, _) => path.is_empty(),
+        (Some((&"**", [])), _) => !path.is_empty(),
         (Some((&"**", rest)), None) => slow(rest, path, budget)?,
         (Some((&"**", rest)), Some((_, behind))) => {
             slow(rest, path, budget)? || slow(pattern, behind, budget)?
