@@ -35,6 +35,14 @@ impl fmt::Display for LeftOpen {
     }
 }
 
+/// Names in the log an upload that had to stay, or why nobody knows of one.
+pub fn warn_of_left(what: impl fmt::Display) {
+    tracing::warn!(
+        %what,
+        "left behind; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
+    );
+}
+
 /// Aborts the uploads that `states` says may be open. One that is gone already is fine. Returns, after
 /// `within` at the latest, those that had to stay.
 ///

@@ -58,7 +58,7 @@ mod testledger;
 #[cfg(test)]
 mod tests;
 
-pub use abort::{LeftOpen, abort_open, abort_uploads};
+pub use abort::{LeftOpen, abort_open, abort_uploads, warn_of_left};
 pub use adopt::IfExists;
 pub use bandwidth::{Bandwidth, BandwidthInvalid};
 pub use checksum::Md5Wanted;

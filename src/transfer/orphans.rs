@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::abort::{LeftOpen, abort_uploads};
+use super::abort::{LeftOpen, abort_uploads, warn_of_left};
 use super::ledger::{ObjectState, Slot};
 use crate::plan::{ObjectKey, Plan};
 use crate::store::{Bucket, ObjectMetadata, OpenUpload, StoreError, UploadId};
@@ -69,7 +69,7 @@ pub async fn find_orphans(
     let told = match ours.find_map(|open| open.initiator.clone()) {
         Some(us) => Told {
             us: Some(us),
-            left: Vec::new(),
+            ..Told::default()
         },
         None => who_we_are(bucket, first, token).await?,
     };
@@ -114,6 +114,7 @@ fn role_of(initiator: &str) -> Option<(&str, &str)> {
 }
 
 /// What a question of our own told.
+#[derive(Default)]
 struct Told {
     /// The initiator that the store names for what we create, where it names one.
     us: Option<String>,
@@ -134,21 +135,11 @@ async fn who_we_are(bucket: &Bucket, key: &ObjectKey, token: &str) -> Result<Tol
     tokio::spawn(async move {
         let told = ask(&bucket, &key, &metadata).await;
         if let Err(Ok(unheard)) = answer.send(told) {
-            for left in unheard.left {
-                tracing::warn!(
-                    what = %left,
-                    "left behind; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
-                );
-            }
+            unheard.left.iter().for_each(warn_of_left);
         }
     });
     // The task ends early with the runtime alone, and then nobody is told anything.
-    answered.await.unwrap_or_else(|_| {
-        Ok(Told {
-            us: None,
-            left: Vec::new(),
-        })
-    })
+    answered.await.unwrap_or_else(|_| Ok(Told::default()))
 }
 
 async fn ask(

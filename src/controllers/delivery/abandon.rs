@@ -16,7 +16,7 @@ use crate::controllers::context::Context;
 use crate::controllers::ledger::LedgerUnusable;
 use crate::controllers::{destination, events};
 use crate::store::{Bucket, UploadId};
-use crate::transfer::{Ledger as _, ObjectState, abort_open};
+use crate::transfer::{Ledger as _, ObjectState, abort_open, warn_of_left};
 
 /// How long what aborting needs is asked for again where it can't be had, and how often.
 const ASKING_TIME: Duration = Duration::from_secs(10);
@@ -119,12 +119,7 @@ pub(super) async fn abandon(
 /// Names what had to stay: in the log, in a metric, and in an Event: on the operator's own object where the delivery's
 /// namespace is going and takes none any more.
 pub(super) async fn report(context: &Context, delivery: &OutboundDelivery, left: &[String]) {
-    for what in left {
-        tracing::warn!(
-            what,
-            "left behind; the bucket's lifecycle rule for incomplete uploads, or the customer, removes it"
-        );
-    }
+    left.iter().for_each(warn_of_left);
     if !left.is_empty() {
         context.observers.metrics.uploads_left(left.len());
         let note = format!("left behind: {}", left.join("; "));

@@ -221,10 +221,9 @@ pub(super) fn confirmed(
     now: Timestamp,
 ) -> Option<DestinationStatus> {
     let ready = old.condition(ConditionType::Ready)?;
-    let told: Timestamp = old.last_verified_time.as_ref()?.parse().ok()?;
+    let told = told_time(old)?;
     let seen = now.checked_sub(ago).ok()?;
-    let stale = now.duration_since(told).unsigned_abs() >= VERIFIED_TIME_AGE;
-    let tell = ready.status == Status::True && stale && seen > told;
+    let tell = ready.status == Status::True && !is_fresh(told, now) && seen > told;
     tell.then(|| DestinationStatus {
         last_verified_time: Some(time_text(seen)),
         ..old.clone()
@@ -305,18 +304,22 @@ fn settled(old: &DestinationStatus, generation: i64) -> bool {
     })
 }
 
+/// The `lastVerifiedTime` that the status tells.
+fn told_time(old: &DestinationStatus) -> Option<Timestamp> {
+    old.last_verified_time.as_ref()?.parse().ok()
+}
+
+/// Whether that time needn't be written again yet.
+fn is_fresh(told: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(told).unsigned_abs() < VERIFIED_TIME_AGE
+}
+
 fn verified_time(old: &DestinationStatus, generation: i64, now: Timestamp) -> Option<String> {
     let was_ready = settled(old, generation)
         && old
             .condition(ConditionType::Ready)
             .is_some_and(|ready| ready.status == Status::True);
-    let old_time: Option<Timestamp> = old
-        .last_verified_time
-        .as_ref()
-        .and_then(|text| text.parse().ok());
-    let fresh =
-        old_time.is_some_and(|time| now.duration_since(time).unsigned_abs() < VERIFIED_TIME_AGE);
-    if was_ready && fresh {
+    if was_ready && told_time(old).is_some_and(|told| is_fresh(told, now)) {
         return old.last_verified_time.clone();
     }
     Some(time_text(now))

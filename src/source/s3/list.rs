@@ -106,8 +106,8 @@ impl SourceBucket {
     /// [`MAX_ENTRIES`], and keeps no more than `MAX_MATCHES` of them. Looks at no further one once `stop` is cancelled.
     ///
     /// # Errors
-    /// [`SourceError::Empty`] when there is none, [`SourceError::Ended`] once it is stopped, [`SourceError::KeyInvalid`] for a key that is no path, and whatever
-    /// keeps the bucket from being listed, or a selected object from being read.
+    /// [`SourceError::Empty`] when there is none, [`SourceError::Ended`] once it is stopped,
+    /// [`SourceError::KeyInvalid`] for a key that is no path, and whatever keeps the bucket from being listed, or a selected object from being read.
     pub fn scan(
         &self,
         selection: &Selection,
