@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 import contestants
+import profile
 import run
 import work
 from contestants import Tools, as_on_aws, counted, ours, peers, volume
@@ -42,6 +43,9 @@ def every(large):
         Table("settings", "What settings cost, to the sink over TLS", alternation("tls", settings)),
         Table("s3-source", "From a bucket of versitygw to the sink", alternation("http", s3_source)),
     ]
+    for target in ("tls", "http"):
+        title = f"Where the CPU time goes, to {TARGETS[target]}"
+        found.append(Table(f"profile-{target}", title, profiles(target), alternates=False))
     for bench in ("planning", "compression"):
         found.append(Table(bench, f"cargo bench --bench {bench}", cargo_bench(bench), alternates=False))
     if large:
@@ -190,6 +194,28 @@ def cargo_bench(name):
         return f"```\n{output.strip()}\n```"
 
     return measure
+
+
+def profiles(target):
+    """Ours beside the fastest of the others, at each work."""
+
+    def of(work_, name):
+        def contestant(tools):
+            found = WORKS[work_][1](tools, tools.servers.target(target))
+            return next(one for one in found if one[0] == name)
+
+        return contestant
+
+    other = "transfer manager"
+    columns = [
+        ("one object: ours", of("one", OURS)),
+        (other, of("one", other)),
+        ("8 splits: ours", of("splits", OURS)),
+        (f"split, {other}", of("splits", f"split, {other}")),
+        ("1,000 files: ours", of("files", f"{OURS}, readBack: Granted")),
+        (other, of("files", other)),
+    ]
+    return lambda tools: profile.table(tools, columns)
 
 
 def ratio(value, best):

@@ -12,10 +12,22 @@ use super::{OutboundDelivery, OutboundDestination, OutboundLedger};
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
-        with_fresh_status(OutboundDestination::crd()),
-        with_fresh_status(OutboundDelivery::crd()),
+        destination_crd(),
+        delivery_crd(),
         strict(OutboundLedger::crd()),
     ]
+}
+
+/// The CRD of `OutboundDestination`.
+#[must_use]
+pub fn destination_crd() -> CustomResourceDefinition {
+    with_fresh_status(OutboundDestination::crd())
+}
+
+/// The CRD of `OutboundDelivery`.
+#[must_use]
+pub fn delivery_crd() -> CustomResourceDefinition {
+    with_fresh_status(OutboundDelivery::crd())
 }
 
 /// What an integer is at most where its field says no less: 2^53 - 1, the largest that every reader of

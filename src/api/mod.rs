@@ -33,7 +33,7 @@ pub use assume_role::AssumeRoleSpec;
 pub use capability::{Capabilities, ChecksumKind, ConditionalWrite, Verification};
 pub use compression::CompressionKind;
 pub use condition::{Condition, ConditionType, Conditions, Situation, Status, time_text};
-pub use crd::crds;
+pub use crd::{crds, delivery_crd, destination_crd};
 pub use delivery::{
     DeliveredObject, DeliveryProgress, DeliveryReceipt, DeliveryStatus, DestinationRef, IfExists,
     OnEmpty, OutboundDelivery, OutboundDeliverySpec, Phase, PlannedDestination,

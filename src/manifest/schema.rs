@@ -1,16 +1,18 @@
 //! One of our kinds' schema, as the apiserver holds an object against it: form first, then the CEL rules.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::LocationSegment;
 use jsonschema::{Draft, ValidationError, Validator};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
 use super::rules::Rules;
 use super::stream::join;
-use crate::api::{GROUP, crds};
+use crate::api::{GROUP, delivery_crd, destination_crd};
 
 /// Characters of a value that a message repeats.
 const MAX_ECHO: usize = 80;
@@ -32,24 +34,23 @@ impl CustomSchema {
         Self::all().iter().find(|schema| schema.kind == kind)
     }
 
-    /// Of every kind whose manifests people write: the ledger is ours.
+    /// Of every kind whose manifests people write: the ledger is ours. Compiling them is most of what a command does
+    /// before it begins, so each has a thread.
     pub(super) fn all() -> &'static [Self] {
         static ALL: OnceLock<Vec<CustomSchema>> = OnceLock::new();
         ALL.get_or_init(|| {
-            crds()
-                .iter()
-                .filter(|crd| crd.spec.names.kind != "OutboundLedger")
-                .filter_map(|crd| {
-                    Self::new(
-                        crd.spec.names.kind.clone(),
-                        &serde_json::to_value(crd).ok()?,
-                    )
-                })
-                .collect()
+            std::thread::scope(|scope| {
+                let delivery = scope.spawn(|| Self::new(&delivery_crd()));
+                let destination = Self::new(&destination_crd());
+                let delivery = delivery.join().unwrap_or_else(|panic| resume_unwind(panic));
+                destination.into_iter().chain(delivery).collect()
+            })
         })
     }
 
-    fn new(kind: String, crd: &Value) -> Option<Self> {
+    fn new(crd: &CustomResourceDefinition) -> Option<Self> {
+        let kind = crd.spec.names.kind.clone();
+        let crd = serde_json::to_value(crd).ok()?;
         let version = crd["spec"]["versions"].get(0)?;
         let mut schema = version["schema"]["openAPIV3Schema"].clone();
         let properties = schema["properties"].as_object_mut()?;

@@ -183,8 +183,7 @@ impl Task<'_> {
     async fn try_read_through(&self) -> Result<ObjectDigest, ReadFault> {
         let (context, stop) = (self.context, self.stop());
         let dialect = Dialect::Crc64Nvme;
-        let reader = context.reader(self.outgoing, dialect, stop);
-        let reader = reader.await??;
+        let reader = context.reader(self.outgoing, dialect);
         let share = share(context, self.outgoing, stop).await?;
         let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         while pieces

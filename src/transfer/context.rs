@@ -214,16 +214,11 @@ impl Context {
         unless_stopped(stop, self.resources.slot(room)).await
     }
 
-    pub(super) async fn reader(
-        &self,
-        outgoing: &Outgoing,
-        dialect: Dialect,
-        stop: &CancellationToken,
-    ) -> Result<Result<Reader, SourceFault>, TransferError> {
+    /// What reads `outgoing`, with the checksums of `dialect`.
+    pub(super) fn reader(&self, outgoing: &Outgoing, dialect: Dialect) -> Reader {
         let in_order = InOrder::new(outgoing.md5, self.records, dialect);
         let open = Arc::clone(&outgoing.open);
-        let open = Reader::open(open, in_order, outgoing.compression, outgoing.len);
-        unless_stopped(stop, open).await
+        Reader::new(open, in_order, outgoing.compression, outgoing.len)
     }
 }
 

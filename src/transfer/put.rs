@@ -53,10 +53,7 @@ impl Task<'_> {
 
     async fn try_put(&self) -> Result<Landed, ReadFault> {
         let dialect = self.dialect();
-        let reader = self
-            .context
-            .reader(self.outgoing, dialect, self.stop())
-            .await??;
+        let reader = self.context.reader(self.outgoing, dialect);
         let share = share(self.context, self.outgoing, self.stop()).await?;
         let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         let turn = self.context.read_turn(self.stop()).await?;

@@ -1,7 +1,8 @@
 //! A thread for each object in work. A source that hangs (NFS) holds that thread and
 //! nothing else: whoever waits for it can stop waiting, and the process can exit.
 
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, SendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
@@ -64,46 +65,54 @@ enum Command {
     },
 }
 
-/// The async side's handle. The thread ends with the last clone. The queue needs no bound of its
-/// own: each command in it carries memory from the pool.
+/// What is to be read.
 #[derive(Clone)]
-pub(super) struct Reader {
-    commands: mpsc::Sender<Command>,
+struct Object {
+    open: Opener,
+    compression: Compression,
+    len: u64,
+}
+
+/// The async side's handle. The file is opened with the first command, so that a small object takes one way to a thread
+/// and back. The thread ends with the last clone, and once all was hashed; a command behind that has another begin.
+#[derive(Clone)]
+pub(super) struct Reader(Arc<Shared>);
+
+/// What the clones and their thread share.
+struct Shared {
+    object: Object,
+    queue: Mutex<Queue>,
+}
+
+/// The way to the thread. It needs no bound of its own: each command carries memory from the pool.
+struct Queue {
+    commands: Option<mpsc::Sender<Command>>,
+    /// For the first thread. Those behind it only read again.
+    in_order: Option<InOrder>,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Reader {
-    /// Starts the thread and opens the file there.
-    pub(super) async fn open(
-        open: Opener,
-        in_order: InOrder,
-        compression: Compression,
-        len: u64,
-    ) -> Result<Self, SourceFault> {
-        let (commands, queue) = mpsc::channel();
-        let (reply, opened) = oneshot::channel();
-        blocking::run(move || {
-            let begun = open().and_then(|file| {
-                let encoding = Encoding::new(compression, len, threads())?;
-                Ok((file, encoding))
-            });
-            match begun {
-                Ok((file, encoding)) => {
-                    // The object's task may have given up: then the queue is closed, too.
-                    let _ = reply.send(Ok(()));
-                    Served {
-                        file: file.as_ref(),
-                        in_order,
-                        encoding,
-                        rest: ByteRange { offset: 0, len },
-                    }
-                    .serve(&queue);
-                }
-                Err(fault) => drop(reply.send(Err(fault))),
-            }
-        })
-        .map_err(|error| no_thread(&error))?;
-        answer(opened).await?;
-        Ok(Self { commands })
+    /// For the `len` bytes that `open` opens. Nothing is read yet.
+    pub(super) fn new(open: Opener, in_order: InOrder, compression: Compression, len: u64) -> Self {
+        let object = Object {
+            open,
+            compression,
+            len,
+        };
+        let queue = Queue {
+            commands: None,
+            in_order: Some(in_order),
+        };
+        Self(Arc::new(Shared {
+            object,
+            queue: Mutex::new(queue),
+        }))
     }
 
     /// Fills `buffer` from `offset`, and counts and hashes it as the object's next bytes.
@@ -158,9 +167,70 @@ impl Reader {
         answer(filled).await
     }
 
+    /// Leaves `command` to the thread that has the file open, else to one that opens it.
     fn send(&self, command: Command) -> Result<(), SourceFault> {
-        self.commands.send(command).map_err(|_| ended())
+        let mut queue = self.0.queue();
+        let command = match &queue.commands {
+            Some(commands) => match commands.send(command) {
+                Ok(()) => return Ok(()),
+                Err(SendError(command)) => command,
+            },
+            None => command,
+        };
+        let (commands, queued) = mpsc::channel();
+        let (object, in_order) = (self.0.object.clone(), queue.in_order.take());
+        let shared = Arc::downgrade(&self.0);
+        blocking::run(move || serve(&object, in_order, command, &queued, &shared))
+            .map_err(|error| no_thread(&error))?;
+        queue.commands = Some(commands);
+        Ok(())
     }
+}
+
+/// The thread: opens the file and does `first`, and what comes behind it.
+fn serve(
+    object: &Object,
+    in_order: Option<InOrder>,
+    first: Command,
+    queued: &mpsc::Receiver<Command>,
+    shared: &Weak<Shared>,
+) {
+    let begun = (object.open)().and_then(|file| {
+        let encoding = Encoding::new(object.compression, object.len, threads())?;
+        Ok((file, encoding))
+    });
+    let (file, encoding) = match begun {
+        Ok(begun) => begun,
+        Err(fault) => return first.refuse(fault),
+    };
+    let mut served = Served {
+        file: file.as_ref(),
+        in_order,
+        encoding,
+        rest: ByteRange {
+            offset: 0,
+            len: object.len,
+        },
+    };
+    let mut next = Some(first);
+    while let Some(command) = next {
+        served.answer(command);
+        next = match served.has_hashed_all() {
+            false => queued.recv().ok(),
+            true => leave(queued, shared),
+        };
+    }
+}
+
+/// The command that came meanwhile. Where none did, the next has another thread begin.
+fn leave(queued: &mpsc::Receiver<Command>, shared: &Weak<Shared>) -> Option<Command> {
+    let shared = shared.upgrade()?;
+    let mut queue = shared.queue();
+    let command = queued.try_recv().ok();
+    if command.is_none() {
+        queue.commands = None;
+    }
+    command
 }
 
 /// Runs `blocking` on a thread of its own.
@@ -184,57 +254,78 @@ fn ended() -> SourceFault {
     SourceFault::Transient("the thread that reads the source has ended".to_owned())
 }
 
+impl Command {
+    /// Answers that the file can't be opened.
+    fn refuse(self, fault: SourceFault) {
+        match self {
+            Self::Encode { reply, .. } => drop(reply.send(Err(fault))),
+            Self::Hash { reply, .. } => drop(reply.send(Err(fault))),
+            Self::HashToEnd { reply, .. } => drop(reply.send(Err(fault))),
+            Self::Read { reply, .. } => drop(reply.send(Err(fault))),
+        }
+    }
+}
+
 /// What the thread has.
 struct Served<'a> {
     file: &'a dyn Readable,
-    in_order: InOrder,
+    in_order: Option<InOrder>,
     /// Of a compressed object.
     encoding: Option<Encoding>,
-    /// What of the source wasn't compressed yet.
+    /// What of the source wasn't hashed, or compressed, yet.
     rest: ByteRange,
 }
 
 impl Served<'_> {
-    fn serve(&mut self, queue: &mpsc::Receiver<Command>) {
-        for command in queue {
-            // A reply that nobody waits for any more is dropped, and its buffer with it.
-            match command {
-                Command::Hash {
-                    offset,
-                    buffer,
-                    reply,
-                } => drop(reply.send(self.hash(offset, buffer))),
-                Command::HashToEnd {
-                    offset,
-                    buffer,
-                    reply,
-                } => {
-                    let hashed = self.hash(offset, buffer);
-                    let ended = hashed.map(|hashed| (hashed, self.in_order.end_part()));
-                    drop(reply.send(ended));
-                }
-                Command::Encode { buffer, reply } => {
-                    let encoded = self.encode(buffer, &|| reply.is_closed());
-                    drop(reply.send(encoded));
-                }
-                Command::Read {
-                    offset,
-                    mut buffer,
-                    reply,
-                } => {
-                    buffer.begin_as(self.file.position(offset));
-                    let read = self.file.read_at(&mut buffer, offset);
-                    let read = read.and_then(|()| self.file.check());
-                    let _ = reply.send(read.map(|()| buffer));
-                }
+    /// Does a command. A reply that nobody waits for any more is dropped, and its buffer with it.
+    fn answer(&mut self, command: Command) {
+        match command {
+            Command::Hash {
+                offset,
+                buffer,
+                reply,
+            } => drop(reply.send(self.hash(offset, buffer).map(|(hashed, _)| hashed))),
+            Command::HashToEnd {
+                offset,
+                buffer,
+                reply,
+            } => {
+                let hashed = self.hash(offset, buffer);
+                let ended = hashed.map(|(hashed, in_order)| (hashed, in_order.end_part()));
+                drop(reply.send(ended));
+            }
+            Command::Encode { buffer, reply } => {
+                let encoded = self.encode(buffer, &|| reply.is_closed());
+                drop(reply.send(encoded));
+            }
+            Command::Read {
+                offset,
+                mut buffer,
+                reply,
+            } => {
+                buffer.begin_as(self.file.position(offset));
+                let read = self.file.read_at(&mut buffer, offset);
+                let read = read.and_then(|()| self.file.check());
+                let _ = reply.send(read.map(|()| buffer));
             }
         }
     }
 
-    fn hash(&mut self, offset: u64, mut buffer: PooledBuffer) -> Result<Hashed, SourceFault> {
+    /// Whether nothing but another read may come.
+    fn has_hashed_all(&self) -> bool {
+        self.in_order.is_some() && self.encoding.is_none() && self.rest.len == 0
+    }
+
+    fn hash(
+        &mut self,
+        offset: u64,
+        mut buffer: PooledBuffer,
+    ) -> Result<(Hashed, &mut InOrder), SourceFault> {
+        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
         buffer.begin_as(self.file.position(offset));
-        let crc64 = hash(self.file, offset, &mut buffer, &mut self.in_order)?;
-        Ok(Hashed { buffer, crc64 })
+        let crc64 = hash(self.file, offset, &mut buffer, in_order)?;
+        self.rest.len = self.rest.len.saturating_sub(buffer.len() as u64);
+        Ok((Hashed { buffer, crc64 }, in_order))
     }
 
     fn encode(
@@ -242,7 +333,7 @@ impl Served<'_> {
         mut buffer: PooledBuffer,
         given_up: &dyn Fn() -> bool,
     ) -> Result<Encoded, SourceFault> {
-        let in_order = &mut self.in_order;
+        let in_order = self.in_order.as_mut().ok_or_else(ended)?;
         let encoding = self.encoding.as_mut().ok_or_else(ended)?;
         let before = self.rest.len;
         let mut source = Counting {
