@@ -45,7 +45,10 @@ async fn the_demo_ends_with_what_was_owed_wherever_cargo_builds() {
     let operator = Path::new(env!("CARGO_BIN_EXE_outbound-operator"));
     let (code, printed) = demo(operator).await;
     assert_eq!(code, Some(0), "{printed}");
-    assert!(printed.contains("Both deliveries were Complete"), "{printed}");
+    assert!(
+        printed.contains("Both deliveries were Complete"),
+        "{printed}"
+    );
 }
 
 #[tokio::test]
