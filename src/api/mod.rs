@@ -44,6 +44,7 @@ pub use destination::{
     VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
+pub(crate) use ledger::FARTHEST_NS;
 pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,
