@@ -143,6 +143,8 @@ reasons! {
         DestinationNotReady => "you", "See the destination.";
         /// The destination now names another place than was planned for, another encryption, ACL or tags.
         DestinationChanged => "you", "Change it back, or delete this delivery and create another.";
+        /// A field holds what the schema refuses: the delivery is from before that schema. Nothing was read.
+        SpecInvalid => "you", "Another delivery, with the field that the message names as it can be.";
         /// The marker of `waitFor` isn't there yet, or a file is younger than `minAge`.
         WaitingForSource => "nobody; for a marker whoever produces the files", "It looks again.";
         /// The file, the folder or our bucket isn't there.
