@@ -91,8 +91,9 @@ reasons! {
         BucketNotFound => "you; the customer", "Correct the name, or have the bucket created.";
         /// The bucket belongs to another account than `spec.bucketOwner`.
         BucketOwnerMismatch => "you", "Ask the customer for bucket and account. Nothing was sent to it.";
-        /// The bucket is in another region than `spec.region`.
-        RegionMismatch => "you", "Correct the region, or remove it.";
+        /// The bucket is in another region than `spec.region`. Or none is named where it can't be learned: the operator's
+        /// own region is outside the `aws` partition.
+        RegionMismatch => "you", "Correct the region, or remove it; outside the `aws` partition name it.";
         /// The KMS key of the destination's `encryption`, or of the bucket's default, refuses us, is disabled, or isn't
         /// there. `kms:GenerateDataKey` is asked for when an object is begun, `kms:Decrypt` for each part.
         KmsAccessDenied => "the customer; for our own role the operator's administrator", "Add `status.grant.keyPolicy` to the key's policy, enable the key, or name another. The next proof notices.";

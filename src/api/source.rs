@@ -92,7 +92,7 @@ pub struct S3Source {
     )]
     pub exclude: Option<Vec<String>>,
 
-    /// The bucket's region. Absent: learned from the bucket.
+    /// The bucket's region. Absent: the operator's own, or in the aws partition the one that the bucket says. Required where both are outside that partition and differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::region())]
