@@ -107,3 +107,136 @@ fn visit(schema: &mut JSONSchemaProps, change: &dyn Fn(&mut JSONSchemaProps)) {
         visit(items, change);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::FARTHEST_NS;
+
+    /// What a schema, or one within it, lacks.
+    fn lacks(path: &str, schema: &Value, found: &mut Vec<String>) {
+        let has = |word: &str| schema.get(word).is_some();
+        let mut need = |holds: bool, what: &str| {
+            if !holds {
+                found.push(format!("{path} has no {what}"));
+            }
+        };
+        let described = schema["description"].as_str();
+        need(
+            described.is_some_and(|text| !text.is_empty()),
+            "description",
+        );
+        match schema["type"].as_str() {
+            Some("string") => need(has("maxLength") || has("enum"), "maxLength or enum"),
+            Some("integer" | "number") => {
+                need(has("minimum") && has("maximum"), "minimum and maximum");
+            }
+            Some("array") => {
+                let bounded = has("maxItems") && has("x-kubernetes-list-type");
+                need(bounded, "maxItems and list type");
+            }
+            Some("object") => need(has("properties"), "properties"),
+            Some("boolean") => {}
+            _ => {
+                let either = schema["x-kubernetes-int-or-string"] == true;
+                let ruled = has("maxLength") && has("x-kubernetes-validations");
+                need(either && ruled, "type, or maxLength and rules");
+            }
+        }
+        need(!has("nullable"), "way without null");
+        let rules = schema["x-kubernetes-validations"].as_array();
+        for rule in rules.into_iter().flatten() {
+            need(rule["message"].is_string(), "message for each rule");
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            lacks(&format!("{path}.{name}"), property, found);
+        }
+        if has("items") {
+            lacks(&format!("{path}[]"), &schema["items"], found);
+        }
+    }
+
+    /// The kinds' schemas, by kind.
+    fn schemas() -> Vec<(String, Value)> {
+        let crds = crds().into_iter();
+        crds.map(|crd| {
+            let text = serde_json::to_value(&crd).unwrap();
+            let root = &text["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            (crd.spec.names.kind, root.clone())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_field_of_every_kind_and_each_item_is_described_and_bounded() {
+        let mut found = Vec::new();
+        for (kind, root) in schemas() {
+            for (part, schema) in root["properties"].as_object().unwrap() {
+                // What every object has, the apiserver bounds.
+                if part != "metadata" {
+                    lacks(&format!("{kind} {part}"), schema, &mut found);
+                }
+            }
+        }
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+
+    #[test]
+    fn what_a_schema_lacks_is_found() {
+        let item = json!({"type": "array", "description": "x", "maxItems": 1,
+            "x-kubernetes-list-type": "atomic", "items": {"type": "string", "maxLength": 1}});
+        for (schema, lack) in [
+            (
+                json!({"type": "string", "description": "x"}),
+                "a has no maxLength or enum",
+            ),
+            (
+                json!({"type": "integer", "minimum": 0, "description": "x"}),
+                "a has no minimum and maximum",
+            ),
+            (
+                json!({"type": "string", "maxLength": 1}),
+                "a has no description",
+            ),
+            (item, "a[] has no description"),
+        ] {
+            let mut found = Vec::new();
+            lacks("a", &schema, &mut found);
+            assert_eq!(found, [lack]);
+        }
+    }
+
+    /// The apiserver reads a bound as a double, and takes no value at all where that double's shortest decimal is no
+    /// `i64`.
+    #[test]
+    fn every_bound_is_exact_as_a_double_and_an_integer_in_its_shortest_decimal() {
+        fn check(path: &str, schema: &Value) {
+            for bound in ["minimum", "maximum"] {
+                if let Some(bound) = schema[bound].as_f64() {
+                    // Behind the 17th digit the shortest decimal has zeros.
+                    let shortest = format!("{bound:e}");
+                    let (digits, exponent) = shortest.split_once('e').unwrap();
+                    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+                    let exponent: usize = exponent.parse().unwrap();
+                    let decimal = format!("{whole}{fraction:0<exponent$}");
+                    assert!(decimal.parse::<i64>().is_ok(), "{path}: {decimal}");
+                }
+            }
+            for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+                check(&format!("{path}.{name}"), property);
+            }
+            if let Some(items) = schema.get("items") {
+                check(&format!("{path}[]"), items);
+            }
+        }
+        for (kind, root) in schemas() {
+            check(&kind, &root);
+        }
+        let (_, ledger) = schemas().pop().unwrap();
+        let source = &ledger["properties"]["spec"]["properties"]["sources"]["items"];
+        let latest = source["properties"]["mtimeNs"]["maximum"].as_f64().unwrap();
+        assert_eq!(format!("{latest:.0}"), FARTHEST_NS.to_string());
+    }
+}

@@ -85,7 +85,7 @@ pub struct OutboundDestinationSpec {
     )]
     pub prefix: Option<String>,
 
-    /// The bucket's region. Absent: learned from the bucket, or us-east-1 with an endpoint. Name it outside the aws partition.
+    /// The bucket's region. Absent: learned from the bucket, or us-east-1 with an endpoint. Required where the bucket, or the operator's own region, is outside the aws partition: it can't be learned there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::region())]

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::compression::CompressionKind;
 use super::destination::{AclPolicy, AddressingStyle, PermissionMode};
 
+/// Bytes in a file at most, and so in what lies in it: 10,000 objects of 1 TB are the most that a delivery has.
+const MAX_BYTES: i64 = 10_000 * 1_000_000_000_000;
+
+/// The farthest time of a file from the epoch, before it or after it, that a ledger tells from those beyond, in
+/// nanoseconds: the largest `i64` that is exact as the bound of a schema, which is a double. (The apiserver refuses
+/// every value where a bound is -2^63: as its shortest decimal, -9223372036854776000, that is no `i64`.)
+pub(crate) const FARTHEST_NS: i64 = i64::MAX - 1023;
+
 /// One shard of what is needed to resume a delivery and to write its receipt. Internal to the operator.
 #[derive(CustomResource, JsonSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -35,13 +43,13 @@ pub struct OutboundLedgerSpec {
     /// What holds for the whole delivery; in shard 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<LedgerHeader>,
-    /// The files whose objects begin in this shard.
+    /// The files whose objects begin in this shard. Atomic, as the objects: a map's managedFields would be larger than it.
     #[serde(default)]
-    #[schemars(length(max = 10_000))]
+    #[schemars(length(max = 10_000), extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Vec<LedgerSource>,
     /// The objects.
     #[serde(default)]
-    #[schemars(length(max = 10_000))]
+    #[schemars(length(max = 10_000), extend("x-kubernetes-list-type" = "atomic"))]
     pub objects: Vec<LedgerObject>,
 }
 
@@ -56,12 +64,13 @@ pub struct LedgerHeader {
     #[schemars(length(max = 64))]
     pub token: String,
     /// The version of what turns a source's bytes into an object's.
+    #[schemars(range(max = 2_147_483_647))]
     pub encoder: u32,
     /// How the objects are compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<CompressionKind>,
     /// Bytes in a part.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 5_368_709_120_i64))]
     pub part_size: i64,
     /// When the plan was made.
     #[schemars(extend("format" = "date-time"), length(max = 64))]
@@ -127,18 +136,21 @@ pub struct IdentitySnapshot {
 #[serde(rename_all = "camelCase")]
 pub struct LedgerSource {
     /// Its index in the plan.
+    #[schemars(range(max = 100_000))]
     pub index: u32,
     /// Its path relative to the namespace's folder, or the object's key.
     #[schemars(length(max = 4096))]
     pub path: String,
     /// Bytes in it.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub size: i64,
     /// A file's modification time, nanoseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -FARTHEST_NS, max = FARTHEST_NS))]
     pub mtime_ns: Option<i64>,
     /// A file's change time, nanoseconds since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -FARTHEST_NS, max = FARTHEST_NS))]
     pub ctime_ns: Option<i64>,
     /// An object's ETag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,21 +163,23 @@ pub struct LedgerSource {
 #[serde(rename_all = "camelCase")]
 pub struct LedgerObject {
     /// Its place in the delivery, from 1; 0 for the receipt.
+    #[schemars(range(max = 10_000))]
     pub sequence: u32,
     /// Index of its file in the plan.
     #[serde(default)]
+    #[schemars(range(max = 100_000))]
     pub source: u32,
     /// The first byte's offset in that file.
     #[serde(default)]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub offset: i64,
     /// Bytes of the file's beginning that are repeated in front of them.
     #[serde(default, skip_serializing_if = "is_zero")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub header: i64,
     /// Bytes of that file.
     #[serde(default)]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub length: i64,
     /// The whole key.
     #[schemars(length(max = 1024))]
@@ -183,15 +197,15 @@ pub struct LedgerObject {
     pub started_at: Option<String>,
     /// Newlines in the object, before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub lines: Option<i64>,
     /// Records in the object, before compression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub records: Option<i64>,
     /// Bytes in the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = MAX_BYTES))]
     pub bytes: Option<i64>,
     /// CRC64NVME over the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,6 +44,7 @@ pub use destination::{
     VerificationSpec,
 };
 pub use duration::{DurationInvalid, DurationText};
+pub(crate) use ledger::FARTHEST_NS;
 pub use ledger::{
     IdentitySnapshot, LedgerHeader, LedgerObject, LedgerSource, LedgerState, OutboundLedger,
     OutboundLedgerSpec,
@@ -53,7 +54,7 @@ pub(crate) use name::is_dns_label;
 pub use object::{EncryptionSpec, EncryptionType, ObjectTag, StorageClass};
 pub use permission::{Permission, PermissionResult, PermissionSide};
 pub use quantity::{Quantity, QuantityInvalid};
-pub use reason::{DeliveryReason, DestinationReason, reasons_page};
+pub use reason::{DeliveryReason, DestinationReason, EventReason, reasons_page};
 pub use receipt::ReceiptSpec;
 pub use reference::reference_page;
 pub use source::{S3Source, SourceSpec, VolumeSource, WaitFor};

@@ -82,9 +82,10 @@ fn row(page: &mut String, path: &str, field: &JSONSchemaProps, required: bool) {
     };
     refused.extend(bounds(field));
     refused.extend(rules(field));
-    for rule in item.into_iter().flat_map(rules) {
-        refused.push(format!("each: {rule}"));
-    }
+    let of_each = item
+        .into_iter()
+        .flat_map(|item| [bounds(item), rules(item)].concat());
+    refused.extend(of_each.map(|what| format!("each: {what}")));
     let _ = writeln!(
         page,
         "| `{path}` | {} | {} | {} |",

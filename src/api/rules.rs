@@ -179,6 +179,16 @@ pub(super) fn region() -> Rule {
 
 // Patterns of paths in a list: the rules of one pattern, held by each.
 
+/// The schema of one pattern; what it may hold the rules of its list say.
+pub(super) fn pattern() -> serde_json::Value {
+    serde_json::json!({
+        "type": "string",
+        "description": "A pattern of keys behind the prefix: 1 to 256 characters.",
+        "minLength": 1,
+        "maxLength": 256,
+    })
+}
+
 /// Refuses patterns that begin or end with a slash, or have an empty segment.
 pub(super) fn patterns_relative() -> Rule {
     Rule::new(

@@ -72,7 +72,7 @@ pub struct S3Source {
 
     /// Which objects, by their keys behind the prefix; the patterns are those of volume.path, and one that matches is enough. Absent: all, but for those with a name that begins with "." or "_" or ends in ".tmp".
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1, max = 16), extend("items" = rules::pattern(), "x-kubernetes-list-type" = "atomic"))]
     #[x_kube(
         validation = rules::patterns_relative(),
         validation = rules::patterns_no_dot_segment(),
@@ -83,7 +83,7 @@ pub struct S3Source {
 
     /// Which of these objects are left out, by the same patterns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 256)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1, max = 16), extend("items" = rules::pattern(), "x-kubernetes-list-type" = "atomic"))]
     #[x_kube(
         validation = rules::patterns_relative(),
         validation = rules::patterns_no_dot_segment(),
@@ -92,7 +92,7 @@ pub struct S3Source {
     )]
     pub exclude: Option<Vec<String>>,
 
-    /// The bucket's region. Absent: learned from the bucket.
+    /// The bucket's region. Absent: the operator's own, or in the aws partition the one that the bucket says. Required where both are outside that partition and differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = rules::region())]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::{Number, Value};
+
 use crate::api;
 use crate::yaml;
 
@@ -26,7 +28,7 @@ pub(super) fn main(output: Option<&Path>) -> ExitCode {
 fn render(output: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
     let mut text = String::from(HEADER);
     for crd in api::crds() {
-        let document = yaml::write(&crd)?;
+        let document = yaml::write(&whole(serde_json::to_value(&crd)?))?;
         let Some(folder) = output else {
             write!(text, "---\n{document}")?;
             continue;
@@ -40,4 +42,45 @@ fn render(output: Option<&Path>) -> Result<String, Box<dyn std::error::Error>> {
     } else {
         text
     })
+}
+
+/// The bounds, which are doubles, as the whole numbers that they are: of `1e16` some readers of YAML make a text.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) => {
+            let written = number.as_f64().map(|value| format!("{value:.0}"));
+            let whole = written.and_then(|text| text.parse::<i64>().ok());
+            // What has a fraction stays as it is.
+            let same = whole
+                .map(Number::from)
+                .filter(|it| it.as_f64() == number.as_f64());
+            Value::Number(same.unwrap_or(number))
+        }
+        Value::Array(values) => values.into_iter().map(whole).collect(),
+        Value::Object(members) => {
+            let members = members
+                .into_iter()
+                .map(|(name, value)| (name, whole(value)));
+            Value::Object(members.collect())
+        }
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_bound_is_written_as_the_whole_number_that_it_is() {
+        let bounds =
+            json!([{"minimum": -9_223_372_036_854_775_808_f64, "maximum": 1e16}, 0.5, 0.0, "1e16"]);
+        let written = whole(bounds).to_string();
+        assert_eq!(
+            written,
+            r#"[{"maximum":10000000000000000,"minimum":-9223372036854775808},0.5,0,"1e16"]"#
+        );
+    }
 }

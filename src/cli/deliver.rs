@@ -13,9 +13,6 @@ use super::{objects, outcome};
 use crate::controllers::{Deliveries, End, Ended, Errand, Folder, OfflineError};
 use crate::runtime::{on_termination, start_logging};
 
-/// The exit code of a run that was asked to stop: the same command goes on.
-const INTERRUPTED: u8 = 3;
-
 /// How a delivery is made and shown.
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -44,7 +41,7 @@ pub(super) enum Output {
     Yaml,
 }
 
-/// Delivers. 0: all is delivered; 1: not so; 2: bad input; 3: interrupted.
+/// Delivers. 0: all is delivered; 1: not so, be it that it was interrupted; 2: bad input.
 pub(super) fn main(input: &DeliveryInput, options: &Options) -> ExitCode {
     let prepared = input
         .choose_to_deliver()
@@ -159,10 +156,9 @@ fn finish(ended: &[Ended], output: Output) -> ExitCode {
     }
     let is = |end: End| ended.iter().any(|ended| ended.end == end);
     let left = |ended: &Ended| ended.end == End::GivenUp && !ended.message.is_empty();
-    if is(End::Failed) || is(End::Held) || ended.iter().any(left) {
+    let unfinished = is(End::Failed) || is(End::Held) || is(End::Interrupted);
+    if unfinished || ended.iter().any(left) {
         ExitCode::FAILURE
-    } else if is(End::Interrupted) {
-        ExitCode::from(INTERRUPTED)
     } else {
         ExitCode::SUCCESS
     }

@@ -22,8 +22,8 @@ use clap::{Parser, Subcommand};
 use crate::api::{reasons_page, reference_page};
 
 /// What `--help` says beside the commands.
-const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input, 3 (deliver) interrupted.\n\
-    Environment: KUBECONFIG (else the pod's ServiceAccount), the AWS SDK's variables for our own identity, RUST_LOG.";
+const ENVIRONMENT: &str = "Exit codes: 0 done, 1 not so, 2 bad input.\n\
+    Environment: KUBECONFIG (else ~/.kube/config, else the pod's ServiceAccount), the AWS SDK's variables for our own identity, RUST_LOG.";
 
 /// Hands data files to customers' S3 buckets, as declared in Kubernetes.
 #[derive(Debug, Parser)]
@@ -97,7 +97,7 @@ enum Command {
     },
 }
 
-/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input; 3: interrupted.
+/// Parses the process's arguments and runs the command. Exit code 0: done; 1: not so; 2: bad input.
 #[must_use]
 pub fn main() -> ExitCode {
     match Arguments::parse().command {

@@ -57,7 +57,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     on_termination(shutdown.clone())?;
     let client = cluster().await.map_err(|error| {
-        format!("no cluster: {error}; set KUBECONFIG or run in a pod with a ServiceAccount")
+        format!("no cluster: {error}; set KUBECONFIG, have a ~/.kube/config, or run in a pod with a ServiceAccount")
     })?;
     let health = &observers.health;
     let mut watchdogs = JoinSet::new();

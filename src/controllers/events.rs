@@ -6,10 +6,32 @@ use kube::{Client, Resource, ResourceExt as _};
 
 use super::context::Shared;
 use super::status::is_not_found;
-use crate::api::OutboundDelivery;
+use crate::api::{DeliveryReason, DestinationReason, EventReason, OutboundDelivery};
 
 /// Bytes of a note; the apiserver takes up to 1,024.
 const MAX_NOTE: usize = 1000;
+
+/// The reason of an Event: made of a reason that the documentation explains, and of nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word(&'static str);
+
+impl From<DestinationReason> for Word {
+    fn from(reason: DestinationReason) -> Self {
+        Self(reason.as_str())
+    }
+}
+
+impl From<DeliveryReason> for Word {
+    fn from(reason: DeliveryReason) -> Self {
+        Self(reason.as_str())
+    }
+}
+
+impl From<EventReason> for Word {
+    fn from(reason: EventReason) -> Self {
+        Self(reason.as_str())
+    }
+}
 
 /// What sends Events in the operator's name; `POD_NAME` says which of its pods.
 pub(super) fn recorder(client: Client) -> Recorder {
@@ -40,11 +62,12 @@ pub(crate) async fn publish<K>(
     recorder: &Recorder,
     object: &K,
     type_: EventType,
-    reason: &str,
+    reason: impl Into<Word>,
     note: &str,
 ) where
     K: Resource<DynamicType = ()>,
 {
+    let reason = reason.into();
     let event = event(type_, reason, note);
     if let Err(error) = recorder.publish(&event, &object.object_ref(&())).await {
         lost(reason, &error);
@@ -56,9 +79,10 @@ pub(crate) async fn publish<K>(
 pub(crate) async fn publish_somewhere(
     shared: &Shared,
     delivery: &OutboundDelivery,
-    reason: &str,
+    reason: EventReason,
     note: &str,
 ) {
+    let reason = Word::from(reason);
     let warning = event(EventType::Warning, reason, note);
     let published = shared
         .recorder
@@ -82,10 +106,10 @@ pub(crate) async fn publish_somewhere(
     }
 }
 
-fn event(type_: EventType, reason: &str, note: &str) -> Event {
+fn event(type_: EventType, reason: Word, note: &str) -> Event {
     Event {
         type_,
-        reason: reason.to_owned(),
+        reason: reason.0.to_owned(),
         note: Some(shorten(note, MAX_NOTE)),
         action: "Reconcile".to_owned(),
         secondary: None,
@@ -97,8 +121,8 @@ fn is_refused(error: &kube::Error) -> bool {
     is_not_found(error) || matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
-fn lost(reason: &str, error: &kube::Error) {
-    tracing::debug!(reason, %error, "an Event was not taken by the apiserver");
+fn lost(reason: Word, error: &kube::Error) {
+    tracing::debug!(reason = reason.0, %error, "an Event was not taken by the apiserver");
 }
 
 /// The longest beginning of `text` of at most `bytes` bytes.
@@ -112,7 +136,20 @@ fn shorten(text: &str, bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shorten;
+    use super::*;
+    use crate::api::reasons_page;
+
+    /// The page's words are all that a [`Word`] can be made of.
+    #[test]
+    fn every_word_of_an_event_is_on_the_page_of_reasons() {
+        let of_destinations = DestinationReason::ALL.iter().copied().map(Word::from);
+        let of_deliveries = DeliveryReason::ALL.iter().copied().map(Word::from);
+        let of_events = EventReason::ALL.iter().copied().map(Word::from);
+        let page = reasons_page();
+        for word in of_destinations.chain(of_deliveries).chain(of_events) {
+            assert!(page.contains(&format!("\n| `{}` |", word.0)), "{word:?}");
+        }
+    }
 
     #[test]
     fn a_note_is_cut_between_characters() {

@@ -14,7 +14,7 @@ const ANSWER: Duration = Duration::from_secs(65);
 /// asks for a watch anew.
 const SILENCE: Duration = Duration::from_secs(295);
 
-/// The cluster of `KUBECONFIG`, or the one around this pod.
+/// The cluster of `KUBECONFIG`, else of `~/.kube/config`, else the one around this pod.
 ///
 /// # Errors
 /// When there is neither, or it can't be used.

@@ -8,7 +8,7 @@ use super::error::TransferError;
 use super::object::{Earlier, Filled, HeldParts, Landed, Landing, Open, Step, Task, uploaded};
 use super::retry::is_retryable;
 use crate::plan::ObjectDigest;
-use crate::store::{CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
+use crate::store::{Bucket, CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
 
 /// An upload that is gone was completed by us while no lifecycle rule can have taken it: S3 counts
 /// such rules in whole days, so one day is the shortest.
@@ -36,7 +36,7 @@ impl Task<'_> {
                 self.gone(&open, digest).await
             }
             // Complete would tell, too, but can't be sent: nobody knows the parts' ETags any more.
-            Err(Refused::Store(_)) => Err(self.unconfirmed(&open)),
+            Err(Refused::Store(error)) => self.read_back(&open, digest, &error).await,
             Err(Refused::Ended(error)) => Err(error),
         }
     }
@@ -197,8 +197,48 @@ impl Task<'_> {
             Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {
                 self.gone(&filled.open, filled.digest).await
             }
-            Err(Refused::Store(_)) => Err(self.unconfirmed(&filled.open)),
+            Err(Refused::Store(error)) => self.read_back(&filled.open, filled.digest, &error).await,
             Err(Refused::Ended(error)) => Err(error),
+        }
+    }
+
+    /// What became of a Complete that may have been applied, where the parts aren't listed (`refusal`): told by what
+    /// is under the key, where we may look. Nothing there: it wasn't applied, and should it still be, the new upload's
+    /// Complete meets an object of ours.
+    async fn read_back(
+        &mut self,
+        open: &Open,
+        digest: ObjectDigest,
+        refusal: &StoreError,
+    ) -> Result<Step, TransferError> {
+        match self.look(&digest).await? {
+            Seen::Ours(held) => {
+                self.close(open).await?;
+                Ok(Step::Landed(landed(digest, held, Landing::Sent)))
+            }
+            Seen::Another => {
+                self.withdraw(open).await;
+                Err(self.exists())
+            }
+            Seen::Nothing => {
+                let why = format!("{refusal}; and nothing is there");
+                self.restart(open, &why).await
+            }
+            Seen::Hidden => Err(self.unconfirmed(open)),
+        }
+    }
+
+    /// Aborts an upload whose object is there, should it be another than the one that was completed. The ledger may
+    /// go on saying Completing: gone is then taken for delivered, and it is.
+    async fn close(&self, open: &Open) -> Result<(), TransferError> {
+        let (key, upload) = (&self.outgoing.key, &open.upload);
+        let abort = |bucket: Bucket| async move { bucket.abort_upload(key, upload).await };
+        match self.context.call(key, self.stop(), abort).await {
+            Err(Refused::Store(error)) if !error.means(Meaning::UploadGone) => {
+                Err(TransferError::access_lost(key, error))
+            }
+            Err(Refused::Ended(error)) => Err(error),
+            Ok(()) | Err(Refused::Store(_)) => Ok(()),
         }
     }
 
@@ -215,7 +255,13 @@ impl Task<'_> {
                     return self.gone(&filled.open, filled.digest).await;
                 }
                 Err(Refused::Ended(error)) => return Err(error),
-                Ok(_) | Err(Refused::Store(_)) => {}
+                Err(Refused::Store(_)) => {
+                    let seen = self.look(&filled.digest).await?;
+                    if let Seen::Ours(_) | Seen::Another = seen {
+                        return self.something_there(filled, earlier, seen).await;
+                    }
+                }
+                Ok(_) => {}
             }
         }
         self.restart(&filled.open, &error.to_string()).await

@@ -151,6 +151,119 @@ async fn where_nobody_lists_the_parts_whether_it_is_complete_stays_open() {
     assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), parts.len());
 }
 
+/// The bucket, whose policy lets nobody list parts.
+async fn unlisted(server: &Server) -> Forgetful {
+    Forgetful::deciding(server, |line| match is_list_parts(line) {
+        true => Way::Refused("403 Forbidden", "AccessDenied"),
+        false => Way::Through,
+    })
+    .await
+}
+
+fn is_list_parts(line: &str) -> bool {
+    line.starts_with("GET ") && line.contains("uploadId=")
+}
+
+fn is_complete(line: &str) -> bool {
+    line.starts_with("POST ") && line.contains("f00.csv") && line.contains("uploadId=")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_lists_the_parts_an_object_of_ours_is_found_by_looking() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 74);
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
+    case.delivered(&server, &ledger()).await;
+    // An upload beside it, as one that was created again leaves: it must not stay.
+    let upload = earlier(&server, &[(1, file.slice(..PART))]).await;
+    let sent = server.logged(&["s3_UploadPart ", "f00.csv"]);
+    let proxy = unlisted(&server).await;
+    let (ended, _) = case.run(proxy.bucket(), &completing(&upload, &file)).await;
+    assert_eq!(ended.unwrap().objects[0].landing, Landing::Sent);
+    assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), sent);
+    case.verify(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_lists_the_parts_and_nothing_is_there_the_object_starts_again() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 75);
+    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let upload = earlier(&server, &parts).await;
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
+    let proxy = unlisted(&server).await;
+    let (ended, progress) = case.run(proxy.bucket(), &completing(&upload, &file)).await;
+    ended.unwrap();
+    assert_eq!(progress.bytes_done, progress.bytes_total);
+    case.verify(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_lists_the_parts_somebody_elses_object_is_told_by_looking() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 76);
+    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let upload = earlier(&server, &parts).await;
+    server.put("f00.csv", b"theirs").await;
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
+    let proxy = unlisted(&server).await;
+    let (ended, _) = case.run(proxy.bucket(), &completing(&upload, &file)).await;
+    assert!(
+        matches!(ended, Err(TransferError::ObjectExists { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(server.get("f00.csv").await, b"theirs");
+    assert_eq!(server.holds().await, (vec!["f00.csv".to_owned()], vec![]));
+}
+
+/// The look is refused as well: nothing is guessed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_lists_the_parts_nor_may_look_it_stays_open() {
+    let server = Server::start().await;
+    let file = records(2 * PART, 77);
+    let upload = earlier(&server, &[(1, file.slice(..PART))]).await;
+    let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
+    let proxy = Forgetful::deciding(&server, |line| {
+        match is_list_parts(line) || line.starts_with("HEAD ") {
+            true => Way::Refused("403 Forbidden", "AccessDenied"),
+            false => Way::Through,
+        }
+    })
+    .await;
+    let ledger = completing(&upload, &file);
+    let before = ledger.states();
+    let (ended, _) = case.run(proxy.bucket(), &ledger).await;
+    assert!(
+        matches!(ended, Err(TransferError::CompletionUnconfirmed { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(ledger.states(), before);
+    assert_eq!(server.holds().await.1, ["f00.csv"]);
+}
+
+/// Complete is applied, its answer lost, and the next is told of a conflict.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_where_nobody_lists_the_parts_is_settled_by_looking() {
+    let server = Server::start().await;
+    let case = Case::new(&[records(2 * PART, 78)], ReadBack::Granted);
+    let completes = std::sync::atomic::AtomicUsize::new(0);
+    let proxy = Forgetful::deciding(&server, move |line| {
+        if is_list_parts(line) {
+            return Way::Refused("403 Forbidden", "AccessDenied");
+        }
+        match is_complete(line).then(|| completes.fetch_add(1, Ordering::SeqCst)) {
+            Some(0) => Way::AnswerLost,
+            Some(1) => Way::Refused("409 Conflict", "ConditionalRequestConflict"),
+            _ => Way::Through,
+        }
+    })
+    .await;
+    let (ended, _) = case.run(proxy.bucket(), &ledger()).await;
+    assert_eq!(ended.unwrap().objects[0].landing, Landing::Sent);
+    assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), 2);
+    case.verify(&server).await;
+}
+
 proptest! {
     // Each case has a server of its own, so few of them; the seed of one that fails is kept by proptest.
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 8, failure_persistence: None, ..ProptestConfig::default() })]

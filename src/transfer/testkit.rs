@@ -279,7 +279,20 @@ pub(super) fn plan_of(files: &[Bytes]) -> Plan {
     Plan::restore(sources.collect(), objects.collect(), key("d.info")).unwrap()
 }
 
-/// A proxy before the server that applies one request and loses its answer.
+/// What becomes of a request on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Through,
+    /// It is applied, and the connection ends without a word.
+    AnswerLost,
+    /// The server never sees it; the client gets this status line and this code.
+    Refused(&'static str, &'static str),
+}
+
+/// Decides by a request's first line.
+type Decide = Arc<dyn Fn(&str) -> Way + Send + Sync>;
+
+/// A proxy before the server that loses answers, or refuses in the server's stead.
 pub(super) struct Forgetful {
     pub(super) endpoint: String,
     pub(super) lost: Arc<AtomicUsize>,
@@ -295,16 +308,36 @@ impl Drop for Forgetful {
 impl Forgetful {
     /// Loses the answer to the first request whose first line contains all of `words`.
     pub(super) async fn before(server: &Server, words: &'static [&'static str]) -> Self {
+        let lost = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&lost);
+        let decide = move |line: &str| {
+            let meant = words.iter().all(|word| line.contains(word));
+            let first = || count.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+            match meant && first().is_ok() {
+                true => Way::AnswerLost,
+                false => Way::Through,
+            }
+        };
+        Self::start(server, Arc::new(decide), lost).await
+    }
+
+    /// Does with each request as `decide` says, by its first line.
+    pub(super) async fn deciding(
+        server: &Server,
+        decide: impl Fn(&str) -> Way + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(server, Arc::new(decide), Arc::default()).await
+    }
+
+    async fn start(server: &Server, decide: Decide, lost: Arc<AtomicUsize>) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let upstream = server.endpoint.strip_prefix("http://").unwrap().to_owned();
-        let lost = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&lost);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
-                connections.spawn(pump(client, server, words, Arc::clone(&counter)));
+                connections.spawn(pump(client, server, Arc::clone(&decide)));
             }
         });
         Self {
@@ -322,8 +355,7 @@ impl Forgetful {
 async fn pump(
     mut client: tokio::net::TcpStream,
     mut server: tokio::net::TcpStream,
-    words: &[&str],
-    lost: Arc<AtomicUsize>,
+    decide: Decide,
 ) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
@@ -334,9 +366,16 @@ async fn pump(
                 let Ok(len @ 1..) = read else { return };
                 let line = up[..len].split(|byte| *byte == b'\r').next().unwrap();
                 let line = String::from_utf8_lossy(line);
-                let meant = line.ends_with("HTTP/1.1") && words.iter().all(|word| line.contains(word));
-                let first = || lost.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
-                forget |= meant && first().is_ok();
+                if line.ends_with("HTTP/1.1") {
+                    match decide(&line) {
+                        Way::Through => {}
+                        Way::AnswerLost => forget = true,
+                        Way::Refused(status, code) => {
+                            let _ = client.write_all(refusal(status, code).as_bytes()).await;
+                            return;
+                        }
+                    }
+                }
                 if server.write_all(&up[..len]).await.is_err() { return }
             }
             read = server.read(&mut down) => {
@@ -347,4 +386,10 @@ async fn pump(
             }
         }
     }
+}
+
+fn refusal(status: &str, code: &str) -> String {
+    let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+    let len = body.len();
+    format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n{body}")
 }

@@ -15,6 +15,7 @@ mod canary;
 mod chart;
 mod commands;
 mod deliveries;
+mod demo;
 mod destinations;
 mod environment;
 mod gitops;

@@ -259,6 +259,10 @@ fn uploads() -> Vec<Plan> {
     let killed = base.clone().with(Kind::MiddlePart, 2, Deed::KillAfter);
     let listed = [common(), vec![Deed::ErrorIn200, Deed::Answer(404)]].concat();
     let granted = Plan::new(Workload::Large, ReadBack::Granted);
+    // Where the parts aren't listed, a look at the key settles what became of it.
+    let completed = granted.clone().with(Kind::Complete, 1, Deed::KillAfter);
+    let uncompleted = granted.clone().with(Kind::Complete, 1, Deed::KillBefore);
+    let unlisted = [Deed::Answer(403)];
     [
         each(&base, Kind::Create, 1, &common()),
         each(&base, Kind::FirstPart, 1, &of_body()),
@@ -267,6 +271,8 @@ fn uploads() -> Vec<Plan> {
         each(&killed, Kind::ListParts, 1, &listed),
         each(&base, Kind::Complete, 1, &of_complete()),
         each(&granted, Kind::Complete, 1, &of_complete()),
+        each(&completed, Kind::ListParts, 1, &unlisted),
+        each(&uncompleted, Kind::ListParts, 1, &unlisted),
     ]
     .concat()
 }

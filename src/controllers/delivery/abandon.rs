@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 
 use super::known::{self, Known};
-use super::notices::UPLOADS_LEFT;
 use super::orphans;
 use crate::api::{
-    AccessKeyRef, AclPolicy, AssumeRoleSpec, ConfigMapRef, IdentitySnapshot, OutboundDelivery,
-    OutboundDestinationSpec, SecretRef,
+    AccessKeyRef, AclPolicy, AssumeRoleSpec, ConfigMapRef, EventReason, IdentitySnapshot,
+    OutboundDelivery, OutboundDestinationSpec, SecretRef,
 };
 use crate::controllers::connect::{NoConnection, connect};
 use crate::controllers::context::Context;
@@ -123,7 +122,7 @@ pub(super) async fn report(context: &Context, delivery: &OutboundDelivery, left:
     if !left.is_empty() {
         context.observers.metrics.uploads_left(left.len());
         let note = format!("left behind: {}", left.join("; "));
-        events::publish_somewhere(context, delivery, UPLOADS_LEFT, &note).await;
+        events::publish_somewhere(context, delivery, EventReason::UploadsLeft, &note).await;
     }
 }
 

@@ -386,12 +386,9 @@ async fn tell(
         context.observers.metrics.finished(ended);
     }
     tracing::info!(reason = ready.reason, why = ready.message, "delivery");
-    events::publish(
-        &context.recorder,
-        delivery,
-        type_,
-        &ready.reason,
-        &ready.message,
-    )
-    .await;
+    // Each word of a status of ours is one.
+    if let Some(reason) = DeliveryReason::from_word(&ready.reason) {
+        let (recorder, message) = (&context.recorder, &ready.message);
+        events::publish(recorder, delivery, type_, reason, message).await;
+    }
 }

@@ -3,11 +3,9 @@
 use kube::runtime::events::EventType;
 
 use super::run::Work;
+use crate::api::EventReason;
 use crate::controllers::events;
 use crate::transfer::{Notice, Progress, Tally};
-
-/// The reason of the Events that name uploads that had to stay open.
-pub(super) const UPLOADS_LEFT: &str = "UploadsLeft";
 
 /// What of a run was passed on.
 #[derive(Debug, Default)]
@@ -41,21 +39,21 @@ impl Told {
 }
 
 /// The Event's reason and its line for people.
-fn event(notice: &Notice) -> (&'static str, String) {
+fn event(notice: &Notice) -> (EventReason, String) {
     match notice {
         Notice::Restarted { key, why } => (
-            "ObjectRestarted",
+            EventReason::ObjectRestarted,
             format!("{key} is sent again from its beginning: {why}"),
         ),
         Notice::PartsNotListed { key, why } => (
-            "PartsNotListed",
+            EventReason::PartsNotListed,
             format!(
                 "{key} is sent again from its beginning, because the store doesn't tell which parts it has: {why}; \
                  the customer can grant s3:ListMultipartUploadParts"
             ),
         ),
         Notice::UploadLeft { key, why } => (
-            UPLOADS_LEFT,
+            EventReason::UploadsLeft,
             format!(
                 "left behind: {key}, {why}; the bucket's lifecycle rule for incomplete uploads removes it"
             ),

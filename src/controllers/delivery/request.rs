@@ -47,6 +47,18 @@ pub(super) struct Rejected {
     pub(super) message: String,
 }
 
+impl Rejected {
+    /// For a field that no other reason is about.
+    pub(super) fn field(field: &str, why: &dyn std::fmt::Display) -> Self {
+        Self {
+            reason: DeliveryReason::SpecInvalid,
+            message: format!(
+                "spec.{field}: {why}; create another delivery with a value that can be"
+            ),
+        }
+    }
+}
+
 /// Reads the spec. `destination_split` applies where the delivery names no size.
 ///
 /// # Errors
@@ -113,12 +125,8 @@ fn read_split(
     let Some(fields) = fields else {
         return Ok(SplitSpec::new(destination_split));
     };
-    let refused = |field: &str, error: &dyn std::fmt::Display| Rejected {
-        // No reason of its own: the schema refuses it, so nobody meets it.
-        reason: DeliveryReason::RecordTooLong,
-        message: format!(
-            "spec.split.{field}: {error}; create another delivery with a value that can be"
-        ),
+    let refused = |field: &str, error: &dyn std::fmt::Display| {
+        Rejected::field(&format!("split.{field}"), error)
     };
     let bytes =
         |field: &str, quantity: &Quantity| quantity.bytes().map_err(|error| refused(field, &error));
@@ -173,11 +181,9 @@ pub(super) fn logical_time(delivery: &OutboundDelivery) -> Result<Timestamp, Rej
     let Some(text) = &delivery.spec.logical_time else {
         return Ok(created(delivery));
     };
-    text.parse().map_err(|error| Rejected {
-        reason: DeliveryReason::KeyInvalid,
-        message: format!(
-            "spec.logicalTime {text:?} is not a time such as 2026-11-24T00:00:00Z: {error}"
-        ),
+    text.parse().map_err(|error: jiff::Error| {
+        let why = format!("{text:?} is not a time such as 2026-11-24T00:00:00Z: {error}");
+        Rejected::field("logicalTime", &why)
     })
 }
 
@@ -188,4 +194,84 @@ pub(super) fn created(delivery: &OutboundDelivery) -> Timestamp {
         .creation_timestamp
         .as_ref()
         .map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What is said of a delivery whose spec has `changes`, as one from before the schema may.
+    fn rejected(changes: serde_json::Value) -> Rejected {
+        let mut spec = json!({
+            "destinationRef": {"name": "acme"},
+            "source": {"volume": {"path": "a.csv"}},
+        });
+        let members = changes.as_object().unwrap().clone();
+        spec.as_object_mut().unwrap().extend(members);
+        let delivery = OutboundDelivery::new("d", serde_json::from_value(spec).unwrap());
+        let prefix = KeyPrefix::new("audience/").unwrap();
+        read(&delivery, prefix, SplitSize::DEFAULT).unwrap_err()
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_is_named_with_the_reason_that_is_about_it() {
+        use DeliveryReason::{KeyInvalid, PathNotAllowed, SpecInvalid};
+        let volume = |changes| json!({"source": {"volume": changes}});
+        let bucket = |changes| json!({"source": {"s3": changes}});
+        for (changes, field, reason) in [
+            (json!({"split": {"size": 0}}), "split.size", SpecInvalid),
+            (json!({"split": {"size": "2T"}}), "split.size", SpecInvalid),
+            (
+                json!({"split": {"maxRecordSize": "1.5"}}),
+                "split.maxRecordSize",
+                SpecInvalid,
+            ),
+            (
+                json!({"split": {"delimiter": "ab"}}),
+                "split.delimiter",
+                SpecInvalid,
+            ),
+            (
+                json!({"logicalTime": "yesterday"}),
+                "logicalTime",
+                SpecInvalid,
+            ),
+            (
+                volume(json!({"path": "a", "minAge": "soon"})),
+                "source.volume.minAge",
+                SpecInvalid,
+            ),
+            (
+                bucket(json!({"bucket": "A"})),
+                "source.s3.bucket",
+                SpecInvalid,
+            ),
+            (
+                bucket(json!({"bucket": "abc", "region": "EU!"})),
+                "source.s3.region",
+                SpecInvalid,
+            ),
+            (
+                volume(json!({"path": "../a"})),
+                "source.volume.path",
+                PathNotAllowed,
+            ),
+            (
+                bucket(json!({"bucket": "abc", "prefix": "../"})),
+                "source.s3.prefix",
+                PathNotAllowed,
+            ),
+            (json!({"key": "{nothing}"}), "key", KeyInvalid),
+        ] {
+            let Rejected {
+                reason: told,
+                message,
+            } = rejected(changes);
+            assert_eq!(told, reason, "{message}");
+            assert!(message.starts_with(&format!("spec.{field}: ")), "{message}");
+            assert!(message.contains("create another delivery"), "{message}");
+        }
+    }
 }

@@ -94,11 +94,14 @@ fn of_bucket(delivery: &OutboundDelivery, source: &S3Source) -> Result<Wanted, R
     Ok(Wanted {
         marker: marker(delivery, |path| Marker::below(&selection, path))?,
         files: WantedFiles::Bucket {
-            bucket: bucket
-                .map_err(|error: crate::store::BucketNameInvalid| of_field("bucket", &error))?,
+            bucket: bucket.map_err(|error: crate::store::BucketNameInvalid| {
+                Rejected::field("source.s3.bucket", &error)
+            })?,
             region: region
                 .transpose()
-                .map_err(|error: crate::store::RegionInvalid| of_field("region", &error))?,
+                .map_err(|error: crate::store::RegionInvalid| {
+                    Rejected::field("source.s3.region", &error)
+                })?,
             selection,
         },
     })
@@ -118,8 +121,6 @@ fn marker(
 /// How long every file must have been still.
 fn min_age(volume: &VolumeSource) -> Result<Option<Duration>, Rejected> {
     let named = volume.min_age.as_ref();
-    named.map(DurationText::get).transpose().map_err(|error| Rejected {
-        reason: DeliveryReason::WaitingForSource,
-        message: format!("spec.source.volume.minAge: {error}; create another delivery with a value that can be"),
-    })
+    let age = named.map(DurationText::get).transpose();
+    age.map_err(|error| Rejected::field("source.volume.minAge", &error))
 }

@@ -270,7 +270,10 @@ async fn settle(
         } else {
             EventType::Warning
         };
-        events::publish(&context.recorder, destination, type_, &reason, &message).await;
+        // Each word of a status of ours is one.
+        if let Some(reason) = DestinationReason::from_word(&reason) {
+            events::publish(&context.recorder, destination, type_, reason, &message).await;
+        }
         let what = if ready == Status::True {
             "verified"
         } else {
@@ -279,8 +282,8 @@ async fn settle(
         tracing::info!(reason, why = message, "destination {what}");
     }
     if let Some((type_, reason, message)) = trusted {
-        tracing::info!(%reason, why = %message, "destination's trust");
-        events::publish(&context.recorder, destination, type_, &reason, &message).await;
+        tracing::info!(?reason, why = %message, "destination's trust");
+        events::publish(&context.recorder, destination, type_, reason, &message).await;
     }
     Ok(Action::requeue(pause))
 }

@@ -6,8 +6,9 @@ use kube::runtime::events::EventType;
 use super::judge::{Finding, Outcome};
 use super::proof::reason;
 use crate::api::{
-    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, Status,
+    Condition, ConditionType, Conditions, DestinationReason, DestinationStatus, EventReason, Status,
 };
+use crate::controllers::events::Word;
 use crate::store;
 
 /// What the condition says while the role is being asked.
@@ -20,9 +21,6 @@ const CLOSED: &str = "the role lets us in with our external ID and refuses us wi
 /// What the message of Ready adds for a role that is too open.
 const WARNING: &str =
     "the customer's role lets us in without our external ID (see the condition TrustVerified)";
-
-/// The reason of the Event that a role is closed which was open.
-const CLOSED_EVENT: &str = "TrustVerified";
 
 /// What a proof found of the role's trust.
 #[derive(Clone, Debug)]
@@ -103,7 +101,7 @@ pub(super) fn warned_before(old: &DestinationStatus) -> Option<&'static str> {
 pub(super) fn news(
     old: &DestinationStatus,
     new: &DestinationStatus,
-) -> Option<(EventType, String, String)> {
+) -> Option<(EventType, Word, String)> {
     let status = |of: &DestinationStatus| {
         let trust = of.condition(ConditionType::TrustVerified);
         trust.map(|trust| trust.status)
@@ -111,12 +109,14 @@ pub(super) fn news(
     let trust = new.condition(ConditionType::TrustVerified)?;
     let (type_, reason) = match (status(old), trust.status) {
         // Not the condition's own reason: an Event of that name says that access is proved, and would swallow this.
-        (Some(Status::False), Status::True) => (EventType::Normal, CLOSED_EVENT),
+        (Some(Status::False), Status::True) => {
+            (EventType::Normal, EventReason::TrustVerified.into())
+        }
         (Some(Status::False), _) => return None,
-        (_, Status::False) => (EventType::Warning, trust.reason.as_str()),
+        (_, Status::False) => (EventType::Warning, DestinationReason::TrustTooOpen.into()),
         _ => return None,
     };
-    Some((type_, reason.to_owned(), trust.message.clone()))
+    Some((type_, reason, trust.message.clone()))
 }
 
 #[cfg(test)]
@@ -191,16 +191,16 @@ mod tests {
         let ready = first.condition(ConditionType::Ready).unwrap();
         assert!(ready.message.contains("TrustVerified"), "{}", ready.message);
         let (type_, reason, _) = news(&fresh, &first).unwrap();
-        assert!(matches!(type_, EventType::Warning) && reason == "TrustTooOpen");
+        assert!(matches!(type_, EventType::Warning));
+        assert_eq!(reason, DestinationReason::TrustTooOpen.into());
         let again = after(&first, Some(open()), Finding::Verified, 2);
         assert_eq!(again, first);
         assert!(news(&first, &again).is_none());
         let closed = after(&first, Some(store::Trust::Closed), Finding::Verified, 3);
         assert_eq!(trust(&closed), (Status::True, "Verified"));
-        assert!(matches!(
-            news(&first, &closed),
-            Some((EventType::Normal, ..))
-        ));
+        let (type_, reason, _) = news(&first, &closed).unwrap();
+        assert!(matches!(type_, EventType::Normal));
+        assert_eq!(reason, EventReason::TrustVerified.into());
         assert!(news(&fresh, &closed).is_none());
     }
 

@@ -1,6 +1,6 @@
 //! A plan cut into shards of a bounded size, and joined again: pure.
 
-use crate::api::{LedgerHeader, LedgerObject, LedgerSource, OutboundLedgerSpec};
+use crate::api::{FARTHEST_NS, LedgerHeader, LedgerObject, LedgerSource, OutboundLedgerSpec};
 use crate::controllers::compression;
 use crate::plan::{ByteRange, Fingerprint, KeyPrefix, ObjectKey, Plan, PlannedObject, SourceFile};
 
@@ -80,7 +80,7 @@ fn source(plan: &Plan, index: usize) -> LedgerSource {
     let (mtime_ns, ctime_ns, etag) = match &file.fingerprint {
         Fingerprint::File {
             mtime_ns, ctime_ns, ..
-        } => (Some(*mtime_ns), Some(*ctime_ns), None),
+        } => (Some(kept(*mtime_ns)), Some(kept(*ctime_ns)), None),
         Fingerprint::Object { etag, .. } => (None, None, Some(etag.clone())),
     };
     LedgerSource {
@@ -93,13 +93,26 @@ fn source(plan: &Plan, index: usize) -> LedgerSource {
     }
 }
 
+/// A file's time as the ledger has it. Those beyond its farthest are all one, as they are where the file is looked at.
+fn kept(ns: i64) -> i64 {
+    ns.clamp(-FARTHEST_NS, FARTHEST_NS)
+}
+
+fn read(ns: i64) -> i64 {
+    match ns {
+        FARTHEST_NS => i64::MAX,
+        ns if ns == -FARTHEST_NS => i64::MIN,
+        ns => ns,
+    }
+}
+
 fn fingerprint(source: &LedgerSource) -> Result<Fingerprint, String> {
     let size = u64::try_from(source.size).map_err(|_| "a file's size is negative")?;
     match (source.mtime_ns, source.ctime_ns, &source.etag) {
         (Some(mtime_ns), Some(ctime_ns), None) => Ok(Fingerprint::File {
             size,
-            mtime_ns,
-            ctime_ns,
+            mtime_ns: read(mtime_ns),
+            ctime_ns: read(ctime_ns),
         }),
         (None, None, Some(etag)) => Ok(Fingerprint::Object {
             size,
@@ -259,6 +272,15 @@ mod tests {
             }
             let (joined, _) = join(&shards.iter().collect::<Vec<_>>(), "uid").unwrap();
             assert_eq!(joined, plan);
+        }
+    }
+
+    #[test]
+    fn a_files_time_comes_back_however_far_off_and_fits_the_schema() {
+        // A file of before 1677 or after 2262 has the first or the last.
+        for ns in [i64::MIN, 1 - FARTHEST_NS, -1, 0, FARTHEST_NS - 1, i64::MAX] {
+            assert_eq!(read(kept(ns)), ns);
+            assert!((-FARTHEST_NS..=FARTHEST_NS).contains(&kept(ns)));
         }
     }
 

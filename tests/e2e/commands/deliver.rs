@@ -289,7 +289,7 @@ async fn ctrl_c_keeps_what_is_sent_and_giving_up_aborts_it() {
     })
     .await;
     wire.hold(|_| false);
-    assert_eq!(ends(&mut run).await, 3, "{}", desk.log());
+    assert_eq!(ends(&mut run).await, 1, "{}", desk.log());
     let log = desk.log();
     assert!(
         log.contains("Interrupted") && log.contains("1 open uploads"),

@@ -9,14 +9,19 @@ use crate::support::proxy::{Kind, Refusal};
 use crate::support::wait::{PATIENCE, eventually, until};
 use crate::support::{ControlPlane, World};
 
-/// All Events of the world about these objects, with how often each was said.
+/// All Events of the world about these objects, with how often each was said. Each has a word that is explained.
 fn said(world: &World, names: &[&str]) -> Vec<(String, String, u64)> {
     let mut all = Vec::new();
     for name in names {
         let events = world.events(name).into_iter();
+        let events = events.inspect(|(_, reason, ..)| assert!(is_explained(reason), "{reason}"));
         all.extend(events.map(|(_, reason, _, count)| ((*name).to_owned(), reason, count)));
     }
     all
+}
+
+fn is_explained(reason: &str) -> bool {
+    include_str!("../../../docs/reasons.md").contains(&format!("\n| `{reason}` |"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,6 +120,7 @@ async fn a_namespace_that_goes_does_not_take_the_last_word_with_it() {
     })
     .await;
     assert_eq!(event["reason"], "UploadsLeft");
+    assert!(is_explained("UploadsLeft") && !is_explained("Uploadsleft"));
     assert_eq!(event["type"], "Warning");
     assert_eq!(event["regarding"]["kind"], "Deployment");
     assert_eq!(event["regarding"]["name"], "outbound-operator");

@@ -45,7 +45,7 @@ const ELSEWHERE: [(&str, &str); 4] = [
 const NOT_RUN: [(&str, &str); 5] = [
     (
         "make demo",
-        "a control plane and a build of its own; tests/node runs the quickstart",
+        "a control plane of its own; e2e::demo runs the script",
     ),
     ("make test", "this is a part of it"),
     (
