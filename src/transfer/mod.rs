@@ -46,6 +46,7 @@ mod reader;
 mod receipt;
 mod resources;
 mod retry;
+mod serving;
 mod share;
 mod source;
 mod tally;
