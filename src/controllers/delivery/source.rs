@@ -1,8 +1,13 @@
 //! The files of a plan, as the engine reads them: the glue between `source` and `transfer`.
 
+use std::panic::resume_unwind;
+
 use crate::plan::{KeyPrefix, SourceFile};
-use crate::source::{OpenFile, Sequential, SourceBucket, SourceError, VolumeRoot};
+use crate::source::{OpenFile, Sequential, SourceBucket, SourceError, VolumeRoot, cores};
 use crate::transfer::{Readable, Source, SourceFault};
+
+/// Files that one thread looks at before another is worth its start.
+const FILES_A_THREAD: usize = 64;
 
 /// The files of one plan under one namespace's folder.
 pub(super) struct VolumeFiles {
@@ -45,13 +50,24 @@ impl Source for VolumeFiles {
         if self.files.is_empty() {
             return Ok(());
         }
-        let folder = self.folder()?;
+        let folder = &self.folder()?;
         // By path, so that a file that was replaced under its name is noticed too.
-        self.files.iter().try_for_each(|file| {
-            folder
-                .open_file(file)
-                .map(drop)
-                .map_err(|error| fault(&error))
+        let check = |files: &[SourceFile]| {
+            files.iter().try_for_each(|file| {
+                let opened = folder.open_file(file).map(drop);
+                opened.map_err(|error| fault(&error))
+            })
+        };
+        let share = self.files.len().div_ceil(cores()).max(FILES_A_THREAD);
+        std::thread::scope(|scope| {
+            let shares = self.files.chunks(share);
+            let checks: Vec<_> = shares
+                .map(|files| scope.spawn(move || check(files)))
+                .collect();
+            checks.into_iter().try_for_each(|check| {
+                let joined = check.join();
+                joined.unwrap_or_else(|panic| resume_unwind(panic))
+            })
         })
     }
 }
@@ -134,5 +150,45 @@ fn fault(error: &SourceError) -> SourceFault {
         | SourceError::NotFound { .. } => SourceFault::Changed(message),
         _ if error.is_transient() => SourceFault::Transient(message),
         _ => SourceFault::Unreadable(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::source::PathPattern;
+
+    #[test]
+    fn each_of_many_files_is_looked_at_again() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("ns");
+        fs::create_dir(&folder).unwrap();
+        // So many that each core has a share, where there are two or more.
+        let names: Vec<String> = (0..3 * FILES_A_THREAD)
+            .map(|number| format!("{number:04}.csv"))
+            .collect();
+        for name in &names {
+            fs::write(folder.join(name), "a\n").unwrap();
+        }
+        let scan = || {
+            let opened = VolumeRoot::open(root.path(), "ns").unwrap();
+            let pattern = PathPattern::parse("*.csv").unwrap();
+            let files = opened.scan(&pattern, &CancellationToken::new()).unwrap();
+            VolumeFiles::new(root.path().to_owned(), "ns".to_owned(), files)
+        };
+        scan().recheck().unwrap();
+        for place in [0, FILES_A_THREAD, names.len() - 1] {
+            let planned = scan();
+            fs::write(folder.join(&names[place]), "longer\n").unwrap();
+            let fault = planned.recheck().unwrap_err();
+            assert!(
+                matches!(&fault, SourceFault::Changed(text) if text.contains(&names[place])),
+                "{fault}"
+            );
+        }
     }
 }

@@ -103,6 +103,8 @@ async fn a_delivery_and_its_retries_are_counted_and_nobody_is_named() {
     assert_eq!(reaches(&world.operator, complete, 1.0).await, 1.0);
     assert_eq!(series(&world, finished), 0.0);
     assert_eq!(series(&world, "outbound_sent_bytes_total"), 0.0);
+    // Each kind is listed in its own time.
+    assert_eq!(reaches(&world.operator, ready, 2.0).await, 2.0);
     assert!(series(&world, "outbound_destination_oldest_verification_seconds") > 0.0);
 }
 
