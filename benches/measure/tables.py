@@ -1,14 +1,15 @@
 """The tables: what is sent where, by whom."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import Callable
 
 import contestants
-import profile
 import run
+import samples
 import work
 from contestants import Tools, as_on_aws, counted, ours, peers, volume
 from servers import BUCKET, ROOT
@@ -43,7 +44,7 @@ def every(large):
         Table("settings", "What settings cost, to the sink over TLS", alternation("tls", settings)),
         Table("s3-source", "From a bucket of versitygw to the sink", alternation("http", s3_source)),
     ]
-    for target in ("tls", "http"):
+    for target in ("tls", "http") if shutil.which("perf") else ():
         title = f"Where the CPU time goes, to {TARGETS[target]}"
         found.append(Table(f"profile-{target}", title, profiles(target), alternates=False))
     for bench in ("planning", "compression"):
@@ -202,7 +203,7 @@ def profiles(target):
     def of(work_, name):
         def contestant(tools):
             found = WORKS[work_][1](tools, tools.servers.target(target))
-            return next(one for one in found if one[0] == name)
+            return next((one for one in found if one[0] == name), None)
 
         return contestant
 
@@ -215,7 +216,7 @@ def profiles(target):
         ("1,000 files: ours", of("files", f"{OURS}, readBack: Granted")),
         (other, of("files", other)),
     ]
-    return lambda tools: profile.table(tools, columns)
+    return lambda tools: samples.table(tools, columns)
 
 
 def ratio(value, best):

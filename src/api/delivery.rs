@@ -11,6 +11,9 @@ use super::rules;
 use super::source::{SourceSpec, WaitFor};
 use super::split::SplitSpec;
 
+/// RFC 3339, as far as it is read: the apiserver's `date-time` takes any offset, and any sign before a second's fraction.
+const LOGICAL_TIME: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
+
 /// Which files are handed over, and how they are cut and named.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -84,7 +87,7 @@ pub struct OutboundDeliverySpec {
 
     /// The time that {date} and {timestamp} render. Absent: the creation time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 40), extend("format" = "date-time"))]
+    #[schemars(length(max = 40), regex(pattern = LOGICAL_TIME), extend("format" = "date-time"))]
     pub logical_time: Option<String>,
 
     /// What happens when an object's key is taken. Fail (what applies when absent): the delivery ends with ObjectExists. Skip: an object of the same size and CRC64NVME is taken for delivered, any other ends the delivery; needs a destination with readBack Granted. Overwriting is not offered.

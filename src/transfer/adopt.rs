@@ -183,7 +183,7 @@ impl Task<'_> {
     async fn try_read_through(&self) -> Result<ObjectDigest, ReadFault> {
         let (context, stop) = (self.context, self.stop());
         let dialect = Dialect::Crc64Nvme;
-        let reader = context.reader(self.outgoing, dialect);
+        let reader = context.open(self.outgoing, dialect, stop).await?;
         let share = share(context, self.outgoing, stop).await?;
         let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         while pieces

@@ -224,7 +224,11 @@ impl Task<'_> {
                 let why = format!("{refusal}; and nothing is there");
                 self.restart(open, &why).await
             }
-            Seen::Hidden => Err(self.unconfirmed(open)),
+            Seen::Hidden => Err(match refusal.refusal() {
+                None | Some(Refusal::AccessDenied) => self.unconfirmed(open),
+                // No right is missing: once the key, the clock or the endpoint is in order again, the parts are listed.
+                Some(_) => TransferError::access_lost(&self.outgoing.key, refusal.clone()),
+            }),
         }
     }
 
@@ -255,11 +259,8 @@ impl Task<'_> {
                     return self.gone(&filled.open, filled.digest).await;
                 }
                 Err(Refused::Ended(error)) => return Err(error),
-                Err(Refused::Store(_)) => {
-                    let seen = self.look(&filled.digest).await?;
-                    if let Seen::Ours(_) | Seen::Another = seen {
-                        return self.something_there(filled, earlier, seen).await;
-                    }
+                Err(Refused::Store(error)) => {
+                    return self.read_back(&filled.open, filled.digest, &error).await;
                 }
                 Ok(_) => {}
             }

@@ -10,7 +10,7 @@ use crate::plan::Compression;
 
 const FORMATS: [Compression; 2] = [Compression::Gzip, Compression::Zstd];
 
-fn compressed(files: &[Bytes], read_back: ReadBack, compression: Compression) -> Case {
+pub(super) fn compressed(files: &[Bytes], read_back: ReadBack, compression: Compression) -> Case {
     let mut case = Case::new(files, read_back);
     case.job.plan = Arc::new(plan_of(files).compressed(compression));
     case.job.facts.token = DeliveryToken::new(&TokenParts {

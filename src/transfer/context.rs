@@ -6,7 +6,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::IfExists;
-use super::body::Piece;
+use super::answering::Answering;
+use super::body::{Piece, ReadFault};
 use super::body_slot::BodySlot;
 use super::checksum::{InOrder, Md5Wanted};
 use super::error::TransferError;
@@ -36,6 +37,8 @@ pub(super) struct Context {
     /// The same for parts that are read again. Apart, as they have their room already: who waits for room with a
     /// turn to read must not wait for them.
     pub(super) rereads: Semaphore,
+    /// Whether the source answers.
+    pub(super) answering: Answering,
     pub(super) part_size: u64,
     pub(super) read_back: ReadBack,
     pub(super) if_exists: IfExists,
@@ -214,7 +217,21 @@ impl Context {
         unless_stopped(stop, self.resources.slot(room)).await
     }
 
-    /// What reads `outgoing`, with the checksums of `dialect`.
+    /// What reads `outgoing`, with the checksums of `dialect`, its file open: to be had before anything that others wait
+    /// for, as a source hangs first where a file is opened.
+    pub(super) async fn open(
+        &self,
+        outgoing: &Outgoing,
+        dialect: Dialect,
+        stop: &CancellationToken,
+    ) -> Result<Reader, ReadFault> {
+        let reader = self.reader(outgoing, dialect);
+        unless_stopped(stop, reader.open()).await??;
+        self.answering.answered();
+        Ok(reader)
+    }
+
+    /// The same, whose first read opens the file.
     pub(super) fn reader(&self, outgoing: &Outgoing, dialect: Dialect) -> Reader {
         let in_order = InOrder::new(outgoing.md5, self.records, dialect);
         let open = Arc::clone(&outgoing.open);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::adopt::IfExists;
+use super::answering::Answering;
 use super::checksum::{Md5Wanted, crc64};
 use super::content::Content;
 use super::context::{Context, Outgoing, unless_stopped};
@@ -125,6 +126,7 @@ pub async fn run(
         reads: reads(),
         rereads: reads(),
         resources,
+        answering: Answering::new(),
         part_size: job.part_size,
         read_back: job.read_back,
         if_exists: job.if_exists,

@@ -17,6 +17,7 @@
 
 mod abort;
 mod adopt;
+mod answering;
 mod bandwidth;
 mod blocking;
 mod body;

@@ -97,7 +97,7 @@ impl Task<'_> {
         held: &mut HeldParts,
     ) -> Result<ObjectDigest, Broken> {
         let (dialect, stop) = (self.dialect(), self.stop());
-        let reader = self.context.reader(self.outgoing, dialect);
+        let reader = self.context.open(self.outgoing, dialect, stop).await?;
         let share = share(self.context, self.outgoing, stop).await?;
         let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         let mut sending = Sending {

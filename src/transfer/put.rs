@@ -10,8 +10,8 @@ use super::pieces::share;
 use super::reader::Reader;
 use super::retry::is_retryable;
 use super::source::SourceFault;
-use crate::plan::ObjectDigest;
-use crate::store::{ConditionalWrite, ErrorClass, Meaning, ReadBack, Refusal, StoreError};
+use crate::plan::{Compression, ObjectDigest};
+use crate::store::{ConditionalWrite, Dialect, ErrorClass, Meaning, ReadBack, Refusal, StoreError};
 
 enum Sent {
     Landed(Landed),
@@ -53,7 +53,7 @@ impl Task<'_> {
 
     async fn try_put(&self) -> Result<Landed, ReadFault> {
         let dialect = self.dialect();
-        let reader = self.context.reader(self.outgoing, dialect);
+        let reader = self.reader(dialect).await?;
         let share = share(self.context, self.outgoing, self.stop()).await?;
         let mut pieces = self.pieces(&reader, share.as_ref(), dialect);
         let turn = self.context.read_turn(self.stop()).await?;
@@ -62,8 +62,19 @@ impl Task<'_> {
         let Some((_, mut piece)) = pieces.next(turn, self.stop()).await? else {
             return Err(SourceFault::Transient("the object has no part".to_owned()).into());
         };
+        self.context.answering.answered();
         let digest = pieces.digest(self.stop()).await?;
         self.put_read(&reader, &mut piece, &mut room, digest).await
+    }
+
+    /// What reads the object. Of many small files each is opened by its read, as long as the source answers; a file that
+    /// is compressed takes a share of the memory before it is read.
+    async fn reader(&self, dialect: Dialect) -> Result<Reader, ReadFault> {
+        let (context, outgoing) = (self.context, self.outgoing);
+        if outgoing.compression == Compression::None && context.answering.is_fresh() {
+            return Ok(context.reader(outgoing, dialect));
+        }
+        context.open(outgoing, dialect, self.stop()).await
     }
 
     /// Puts `piece`, which is the whole object, until it is there or can't be.

@@ -45,6 +45,9 @@ pub(super) enum More {
 
 /// What the thread is to do.
 pub(super) enum Command {
+    Open {
+        reply: Reply<()>,
+    },
     Encode {
         buffer: PooledBuffer,
         reply: Reply<Encoded>,
@@ -74,8 +77,9 @@ pub(super) struct Object {
     pub(super) len: u64,
 }
 
-/// The async side's handle. The file is opened with the first command, so that a small object takes one way to a thread
-/// and back. The thread ends with the last clone, and once all was hashed; a command behind that has another begin.
+/// The async side's handle. The file is opened with the first command, so that a small object can take one way to a
+/// thread and back. The thread ends with the last clone, and once all was hashed; a command behind that has another
+/// begin.
 #[derive(Clone)]
 pub(super) struct Reader(Arc<Shared>);
 
@@ -114,6 +118,13 @@ impl Reader {
             object,
             queue: Mutex::new(queue),
         }))
+    }
+
+    /// Returns once the file is open: to be awaited before anything is held that others need, as it may hang.
+    pub(super) async fn open(&self) -> Result<(), SourceFault> {
+        let (reply, opened) = oneshot::channel();
+        self.send(Command::Open { reply })?;
+        answer(opened).await
     }
 
     /// Fills `buffer` from `offset`, and counts and hashes it as the object's next bytes.

@@ -75,3 +75,40 @@ async fn what_can_not_be_opened_is_told_to_who_reads_first() {
     // What would be hashed now isn't the object's beginning.
     assert!(reader.hash(0, buffer(&pool, 8).await).await.is_err());
 }
+
+#[tokio::test]
+async fn an_object_of_no_byte_that_was_opened_before_is_read_by_the_same_thread() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&opened);
+    let open = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Bytes::new()) as Box<dyn Readable>)
+    };
+    let in_order = InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme);
+    let reader = Reader::new(Arc::new(open), in_order, Compression::None, 0);
+    reader.open().await.unwrap();
+    let pool = MemoryPool::new(1 << 20);
+    let (hashed, _) = reader.hash_to_end(0, buffer(&pool, 0).await).await.unwrap();
+    assert_eq!(hashed.crc64, crc64(b""));
+    assert_eq!(opened.load(Ordering::Relaxed), 1);
+}
+
+/// Parts that are sent again, whose file was replaced meanwhile.
+#[tokio::test]
+async fn what_can_not_be_opened_is_told_to_all_who_ask() {
+    let (release, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let open = move || {
+        let _ = gate.lock().map(|gate| gate.recv());
+        Err(SourceFault::Changed("a.csv is gone".to_owned()))
+    };
+    let (pool, reader) = (MemoryPool::new(1 << 20), of(Arc::new(open)));
+    let (one, two) = (buffer(&pool, 8).await, buffer(&pool, 8).await);
+    let reads = futures::future::join(reader.read(0, one), reader.read(0, two));
+    // Both have asked before one thread answers both.
+    let release = async { drop(release) };
+    let ((one, two), ()) = futures::future::join(reads, release).await;
+    for read in [one, two] {
+        assert!(matches!(read, Err(SourceFault::Changed(_))));
+    }
+}

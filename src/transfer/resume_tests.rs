@@ -139,7 +139,8 @@ async fn where_nobody_lists_the_parts_whether_it_is_complete_stays_open() {
     let case = Case::new(std::slice::from_ref(&file), ReadBack::WriteOnly);
     let ledger = completing(&upload, &file);
     let before = ledger.states();
-    let (ended, _) = case.run(server.bucket_with("wrong"), &ledger).await;
+    let proxy = unlisted(&server).await;
+    let (ended, _) = case.run(proxy.bucket(), &ledger).await;
     let Err(TransferError::CompletionUnconfirmed { upload: named, .. }) = ended else {
         panic!("{ended:?}");
     };
@@ -149,6 +150,29 @@ async fn where_nobody_lists_the_parts_whether_it_is_complete_stays_open() {
     case.delivered(&server, &ledger).await;
     case.verify(&server).await;
     assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), parts.len());
+}
+
+/// No right is missing: there is nothing to settle before the key is in order again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_that_does_not_work_the_access_is_lost_and_nothing_is_settled() {
+    for read_back in [ReadBack::WriteOnly, ReadBack::Granted] {
+        let server = Server::start().await;
+        let file = records(2 * PART, 79);
+        let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+        let upload = earlier(&server, &parts).await;
+        let case = Case::new(std::slice::from_ref(&file), read_back);
+        let ledger = completing(&upload, &file);
+        let before = ledger.states();
+        let (ended, _) = case.run(server.bucket_with("wrong"), &ledger).await;
+        assert!(
+            matches!(ended, Err(TransferError::AccessLost { .. })),
+            "{ended:?}"
+        );
+        assert_eq!(ledger.states(), before);
+        case.delivered(&server, &ledger).await;
+        case.verify(&server).await;
+        assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), parts.len());
+    }
 }
 
 /// The bucket, whose policy lets nobody list parts.
@@ -242,12 +266,9 @@ async fn where_nobody_lists_the_parts_nor_may_look_it_stays_open() {
 }
 
 /// Complete is applied, its answer lost, and the next is told of a conflict.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_conflict_where_nobody_lists_the_parts_is_settled_by_looking() {
-    let server = Server::start().await;
-    let case = Case::new(&[records(2 * PART, 78)], ReadBack::Granted);
+async fn conflict_behind_a_lost_answer(server: &Server) -> Forgetful {
     let completes = std::sync::atomic::AtomicUsize::new(0);
-    let proxy = Forgetful::deciding(&server, move |line| {
+    Forgetful::deciding(server, move |line| {
         if is_list_parts(line) {
             return Way::Refused("403 Forbidden", "AccessDenied");
         }
@@ -257,11 +278,33 @@ async fn a_conflict_where_nobody_lists_the_parts_is_settled_by_looking() {
             _ => Way::Through,
         }
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_where_nobody_lists_the_parts_is_settled_by_looking() {
+    let server = Server::start().await;
+    let case = Case::new(&[records(2 * PART, 78)], ReadBack::Granted);
+    let proxy = conflict_behind_a_lost_answer(&server).await;
     let (ended, _) = case.run(proxy.bucket(), &ledger()).await;
     assert_eq!(ended.unwrap().objects[0].landing, Landing::Sent);
     assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), 2);
     case.verify(&server).await;
+}
+
+/// Sent again, it would meet itself, and be taken for somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_where_nothing_may_be_seen_stays_open() {
+    let server = Server::start().await;
+    let case = Case::new(&[records(2 * PART, 80)], ReadBack::WriteOnly);
+    let proxy = conflict_behind_a_lost_answer(&server).await;
+    let (ended, _) = case.run(proxy.bucket(), &ledger()).await;
+    assert!(
+        matches!(ended, Err(TransferError::CompletionUnconfirmed { .. })),
+        "{ended:?}"
+    );
+    assert_eq!(server.logged(&["s3_UploadPart ", "f00.csv"]), 2);
+    assert_eq!(server.holds().await.0, ["f00.csv"]);
 }
 
 proptest! {

@@ -23,7 +23,7 @@ pub(super) fn serve(
     });
     let (file, encoding) = match begun {
         Ok(begun) => begun,
-        Err(fault) => return first.refuse(fault),
+        Err(fault) => return refuse(first, queued, shared, &fault),
     };
     let mut served = Served {
         file: file.as_ref(),
@@ -33,15 +33,32 @@ pub(super) fn serve(
             offset: 0,
             len: object.len,
         },
+        is_through: false,
     };
     let mut next = Some(first);
     while let Some(command) = next {
         served.answer(command);
-        next = match served.has_hashed_all() {
+        next = match served.is_through {
             false => queued.recv().ok(),
             true => leave(queued, shared),
         };
     }
+}
+
+/// Answers all that was asked that the file can't be opened. The next command has another thread try.
+fn refuse(
+    first: Command,
+    queued: &mpsc::Receiver<Command>,
+    shared: &Weak<Shared>,
+    fault: &SourceFault,
+) {
+    if let Some(shared) = shared.upgrade() {
+        shared.queue().commands = None;
+    }
+    first.refuse(fault.clone());
+    queued
+        .try_iter()
+        .for_each(|command| command.refuse(fault.clone()));
 }
 
 /// The command that came meanwhile. Where none did, the next has another thread begin.
@@ -59,6 +76,7 @@ impl Command {
     /// Answers that the file can't be opened.
     fn refuse(self, fault: SourceFault) {
         match self {
+            Self::Open { reply } => drop(reply.send(Err(fault))),
             Self::Encode { reply, .. } => drop(reply.send(Err(fault))),
             Self::Hash { reply, .. } => drop(reply.send(Err(fault))),
             Self::HashToEnd { reply, .. } => drop(reply.send(Err(fault))),
@@ -75,12 +93,15 @@ struct Served<'a> {
     encoding: Option<Encoding>,
     /// What of the source wasn't hashed, or compressed, yet.
     rest: ByteRange,
+    /// Whether nothing but another read may come.
+    is_through: bool,
 }
 
 impl Served<'_> {
     /// Does a command. A reply that nobody waits for any more is dropped, and its buffer with it.
     fn answer(&mut self, command: Command) {
         match command {
+            Command::Open { reply } => drop(reply.send(Ok(()))),
             Command::Hash {
                 offset,
                 buffer,
@@ -93,10 +114,12 @@ impl Served<'_> {
             } => {
                 let hashed = self.hash(offset, buffer);
                 let ended = hashed.map(|(hashed, in_order)| (hashed, in_order.end_part()));
+                self.is_through = ended.is_ok() && self.rest.len == 0;
                 drop(reply.send(ended));
             }
             Command::Encode { buffer, reply } => {
                 let encoded = self.encode(buffer, &|| reply.is_closed());
+                self.is_through = encoded.as_ref().is_ok_and(|part| part.then == More::No);
                 drop(reply.send(encoded));
             }
             Command::Read {
@@ -110,11 +133,6 @@ impl Served<'_> {
                 let _ = reply.send(read.map(|()| buffer));
             }
         }
-    }
-
-    /// Whether nothing but another read may come.
-    fn has_hashed_all(&self) -> bool {
-        self.in_order.is_some() && self.encoding.is_none() && self.rest.len == 0
     }
 
     fn hash(

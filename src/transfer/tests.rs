@@ -557,41 +557,14 @@ async fn a_lost_answer_before_somebody_elses_object_is_no_success() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_hangs_blocks_only_its_own_delivery() {
-    let server = Server::start().await;
-    let hung_files = vec![records(2 * PART, 50); 6];
-    let mut hung = Case::new(&hung_files, ReadBack::WriteOnly);
-    let reading = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let (release, gate) = std::sync::mpsc::channel::<()>();
-    let (gate, count) = (std::sync::Mutex::new(gate), Arc::clone(&reading));
-    let mut source = MemorySource::new(&hung_files);
-    source.on_read = Box::new(move |_, _| {
-        count.fetch_add(1, Ordering::SeqCst);
-        // As long as the test holds the other end.
-        let _ = gate.lock().map(|gate| gate.recv());
-    });
-    hung.source = Arc::new(source);
-    let stop = hung.stop.clone();
-    let (bucket, resources) = (server.bucket(), hung.resources.clone());
-    let hangs = tokio::spawn(async move { hung.run(bucket, &ledger()).await.0 });
-    until("it hangs", || reading.load(Ordering::SeqCst) > 0);
-    let other = Server::start().await;
-    let mut case = Case::new(&[records(3 * PART, 51)], ReadBack::WriteOnly);
-    case.resources = resources;
-    case.delivered(&other, &ledger()).await;
-    case.verify(&other).await;
-    stop.cancel();
-    let ended = hangs.await.unwrap();
-    assert!(matches!(ended, Err(TransferError::Stopped)), "{ended:?}");
-    drop(release);
-}
-
 #[path = "compressed_tests.rs"]
 mod compressed;
 
 #[path = "dialect_tests.rs"]
 mod dialects;
+
+#[path = "hang_tests.rs"]
+mod hang;
 
 #[path = "resume_tests.rs"]
 mod resume;

@@ -1,6 +1,7 @@
 //! The files of a plan, as the engine reads them: the glue between `source` and `transfer`.
 
 use std::panic::resume_unwind;
+use std::thread::Builder;
 
 use crate::plan::{KeyPrefix, SourceFile};
 use crate::source::{OpenFile, Sequential, SourceBucket, SourceError, VolumeRoot, cores};
@@ -60,14 +61,18 @@ impl Source for VolumeFiles {
         };
         let share = self.files.len().div_ceil(cores()).max(FILES_A_THREAD);
         std::thread::scope(|scope| {
-            let shares = self.files.chunks(share);
-            let checks: Vec<_> = shares
-                .map(|files| scope.spawn(move || check(files)))
-                .collect();
-            checks.into_iter().try_for_each(|check| {
-                let joined = check.join();
-                joined.unwrap_or_else(|panic| resume_unwind(panic))
-            })
+            let mut shares = self.files.chunks(share);
+            let first = shares.next().unwrap_or_default();
+            let begin = |files| Builder::new().spawn_scoped(scope, move || check(files));
+            let others: Vec<_> = shares.map(|files| (files, begin(files))).collect();
+            check(first)?;
+            others
+                .into_iter()
+                .try_for_each(|(files, thread)| match thread {
+                    Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                    // The system has no thread for it.
+                    Err(_) => check(files),
+                })
         })
     }
 }

@@ -80,7 +80,11 @@ fn source(plan: &Plan, index: usize) -> LedgerSource {
     let (mtime_ns, ctime_ns, etag) = match &file.fingerprint {
         Fingerprint::File {
             mtime_ns, ctime_ns, ..
-        } => (Some(kept(*mtime_ns)), Some(kept(*ctime_ns)), None),
+        } => (
+            Some(time_in_ledger(*mtime_ns)),
+            Some(time_in_ledger(*ctime_ns)),
+            None,
+        ),
         Fingerprint::Object { etag, .. } => (None, None, Some(etag.clone())),
     };
     LedgerSource {
@@ -94,11 +98,11 @@ fn source(plan: &Plan, index: usize) -> LedgerSource {
 }
 
 /// A file's time as the ledger has it. Those beyond its farthest are all one, as they are where the file is looked at.
-fn kept(ns: i64) -> i64 {
+fn time_in_ledger(ns: i64) -> i64 {
     ns.clamp(-FARTHEST_NS, FARTHEST_NS)
 }
 
-fn read(ns: i64) -> i64 {
+fn time_from_ledger(ns: i64) -> i64 {
     match ns {
         FARTHEST_NS => i64::MAX,
         ns if ns == -FARTHEST_NS => i64::MIN,
@@ -111,8 +115,8 @@ fn fingerprint(source: &LedgerSource) -> Result<Fingerprint, String> {
     match (source.mtime_ns, source.ctime_ns, &source.etag) {
         (Some(mtime_ns), Some(ctime_ns), None) => Ok(Fingerprint::File {
             size,
-            mtime_ns: read(mtime_ns),
-            ctime_ns: read(ctime_ns),
+            mtime_ns: time_from_ledger(mtime_ns),
+            ctime_ns: time_from_ledger(ctime_ns),
         }),
         (None, None, Some(etag)) => Ok(Fingerprint::Object {
             size,
@@ -279,8 +283,8 @@ mod tests {
     fn a_files_time_comes_back_however_far_off_and_fits_the_schema() {
         // A file of before 1677 or after 2262 has the first or the last.
         for ns in [i64::MIN, 1 - FARTHEST_NS, -1, 0, FARTHEST_NS - 1, i64::MAX] {
-            assert_eq!(read(kept(ns)), ns);
-            assert!((-FARTHEST_NS..=FARTHEST_NS).contains(&kept(ns)));
+            assert_eq!(time_from_ledger(time_in_ledger(ns)), ns);
+            assert!((-FARTHEST_NS..=FARTHEST_NS).contains(&time_in_ledger(ns)));
         }
     }
 

@@ -292,6 +292,8 @@ fn the_other_fields_take_what_they_say() {
             ("onEmpty: Ignore", r#"supported values: "Fail", "Complete""#),
             ("ifExists: Overwrite", r#"supported values: "Fail", "Skip""#),
             ("logicalTime: yesterday", "must be of type date-time"),
+            ("logicalTime: \"2026-11-24T00:00:00+99:00\"", "should match"),
+            ("logicalTime: \"2026-11-24T00:00:00x5Z\"", "should match"),
             ("logicalTime: \"2026-11-24\"", "must be of type date-time"),
             (
                 "logicalTime: \"2026-11-24T00:00:00\"",

@@ -2,7 +2,6 @@
 it was doing, by the functions that it was in."""
 
 import re
-import shutil
 import subprocess
 
 import contestants
@@ -70,8 +69,6 @@ class Profiled(contestants.Tools):
 
     def __init__(self, tools):
         super().__init__(tools.settings, tools.scratch, tools.servers)
-        if not shutil.which("perf"):
-            raise SystemExit("a profile needs perf, of Debian's package linux-perf")
         self.seconds = {}
 
     def run(self, command, environment):
@@ -105,11 +102,16 @@ def read(samples):
 
 
 def table(tools, columns):
-    """CPU seconds by what they went to. `columns` are pairs of a title and a function that gives a contestant of Tools."""
+    """CPU seconds by what they went to. `columns` are pairs of a title and a function that gives a contestant of Tools, or
+    None."""
     found = []
     for title, contestant in columns:
         profiled = Profiled(tools)
-        _, once = contestant(profiled)
+        named = contestant(profiled)
+        if named is None:
+            # It doesn't take part.
+            continue
+        _, once = named
         for _ in range(tools.settings.runs):
             once()
         found.append((title, {what: seconds / tools.settings.runs for what, seconds in profiled.seconds.items()}))
