@@ -185,6 +185,11 @@ impl Task<'_> {
             // It was deleted meanwhile, or we may not look.
             Seen::Nothing | Seen::Hidden => {}
         }
+        if let Some(before) = self.unsettled.take() {
+            // What is there may be what that one was completed to.
+            self.withdraw(&filled.open).await;
+            return Err(self.unconfirmed(&before));
+        }
         if earlier == Earlier::Answered {
             self.withdraw(&filled.open).await;
             return Err(self.exists());
@@ -259,8 +264,12 @@ impl Task<'_> {
                     return self.gone(&filled.open, filled.digest).await;
                 }
                 Err(Refused::Ended(error)) => return Err(error),
-                Err(Refused::Store(error)) => {
-                    return self.read_back(&filled.open, filled.digest, &error).await;
+                Err(Refused::Store(_)) => {
+                    let seen = self.look(&filled.digest).await?;
+                    if let Seen::Ours(_) | Seen::Another = seen {
+                        return self.something_there(filled, earlier, seen).await;
+                    }
+                    self.unsettled = Some(filled.open.clone());
                 }
                 Ok(_) => {}
             }

@@ -112,6 +112,8 @@ pub(super) struct Task<'a> {
     pub(super) outgoing: &'a Arc<Outgoing>,
     pub(super) meter: Arc<ObjectMeter>,
     pub(super) restarts: u32,
+    /// An upload that was given up although its Complete may have been applied: nobody could be asked.
+    pub(super) unsettled: Option<Open>,
 }
 
 /// Delivers one object from where the ledger says it is.
@@ -126,6 +128,7 @@ pub(super) async fn deliver(
         outgoing,
         meter,
         restarts: 0,
+        unsettled: None,
     };
     let mut step = match state {
         ObjectState::Planned => Step::Look,
