@@ -1,6 +1,5 @@
 //! Deliveries without a cluster: the operator's controllers at work on this process's own objects.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use futures::StreamExt as _;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::credentials;
@@ -168,12 +168,17 @@ impl Deliveries {
         }
         let context = controllers.context();
         let shutdown = CancellationToken::new();
-        let mut working = pin!(controllers.run(shutdown.clone()));
+        // On a task of their own: they go on while an object is waited for here that one of them is writing.
+        let mut working = JoinSet::new();
+        working.spawn(controllers.run(shutdown.clone()));
         let mut changes = objects.changes();
         let mut looks = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                () = &mut working => break,
+                Some(ended) = working.join_next() => {
+                    pass_on_a_panic(ended);
+                    break;
+                }
                 () = too_long(&shutdown) => break,
                 () = stop.cancelled(), if !shutdown.is_cancelled() => shutdown.cancel(),
                 Some(heard) = told.next() => hear(heard),
@@ -186,10 +191,20 @@ impl Deliveries {
                 _ = looks.tick() => look(&standings(&context, &chosen)),
             }
         }
+        // Whatever is left of them writes no more.
+        working.shutdown().await;
         while let Ok(heard) = told.try_recv() {
             hear(heard);
         }
         conclude(&objects, chosen, errand).await
+    }
+}
+
+fn pass_on_a_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 
