@@ -8,7 +8,7 @@ use super::error::TransferError;
 use super::object::{Earlier, Filled, HeldParts, Landed, Landing, Open, Step, Task, uploaded};
 use super::retry::is_retryable;
 use crate::plan::ObjectDigest;
-use crate::store::{Bucket, CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
+use crate::store::{CompletedUpload, ErrorClass, Meaning, Refusal, StoreError};
 
 /// An upload that is gone was completed by us while no lifecycle rule can have taken it: S3 counts
 /// such rules in whole days, so one day is the shortest.
@@ -218,7 +218,9 @@ impl Task<'_> {
     ) -> Result<Step, TransferError> {
         match self.look(&digest).await? {
             Seen::Ours(held) => {
-                self.close(open).await?;
+                // Should it be another than the one that was completed. The ledger goes on saying Completing: gone is
+                // then taken for delivered, and it is.
+                self.abort(open).await?;
                 Ok(Step::Landed(landed(digest, held, Landing::Sent)))
             }
             Seen::Another => {
@@ -234,20 +236,6 @@ impl Task<'_> {
                 // No right is missing: once the key, the clock or the endpoint is in order again, the parts are listed.
                 Some(_) => TransferError::access_lost(&self.outgoing.key, refusal.clone()),
             }),
-        }
-    }
-
-    /// Aborts an upload whose object is there, should it be another than the one that was completed. The ledger may
-    /// go on saying Completing: gone is then taken for delivered, and it is.
-    async fn close(&self, open: &Open) -> Result<(), TransferError> {
-        let (key, upload) = (&self.outgoing.key, &open.upload);
-        let abort = |bucket: Bucket| async move { bucket.abort_upload(key, upload).await };
-        match self.context.call(key, self.stop(), abort).await {
-            Err(Refused::Store(error)) if !error.means(Meaning::UploadGone) => {
-                Err(TransferError::access_lost(key, error))
-            }
-            Err(Refused::Ended(error)) => Err(error),
-            Ok(()) | Err(Refused::Store(_)) => Ok(()),
         }
     }
 

@@ -329,16 +329,19 @@ impl Task<'_> {
     /// Aborts `open`, so that the ledger tells the truth at each moment.
     pub(super) async fn give_up(&self, open: &Open) -> Result<(), TransferError> {
         self.record(open.state()).await?;
-        let key = &self.outgoing.key;
-        let upload = &open.upload;
+        self.abort(open).await?;
+        self.record(ObjectState::Planned).await
+    }
+
+    /// Aborts `open`, of which the ledger says nothing that is wrong then. One that is gone is no less so.
+    pub(super) async fn abort(&self, open: &Open) -> Result<(), TransferError> {
+        let (key, upload) = (&self.outgoing.key, &open.upload);
         let abort =
             |bucket: crate::store::Bucket| async move { bucket.abort_upload(key, upload).await };
         match self.context.call(key, self.stop(), abort).await {
-            Ok(()) => {}
-            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => {}
-            Err(refused) => return Err(refused.for_key(key)),
+            Err(Refused::Store(error)) if error.means(Meaning::UploadGone) => Ok(()),
+            aborted => aborted.map_err(|refused| refused.for_key(key)),
         }
-        self.record(ObjectState::Planned).await
     }
 }
 
