@@ -12,20 +12,20 @@ use crate::store::Dialect;
 
 const TEXT: &[u8] = b"one\ntwo\n";
 
-/// A reader of [`TEXT`], and how often it was opened.
-fn reader() -> (Reader, Arc<AtomicUsize>) {
+/// A reader of `text`, and how often it was opened.
+fn reader(text: &'static [u8]) -> (Reader, Arc<AtomicUsize>) {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
     let open = move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Bytes::from_static(TEXT)) as Box<dyn Readable>)
+        Ok(Box::new(Bytes::from_static(text)) as Box<dyn Readable>)
     };
-    (of(Arc::new(open)), opened)
+    (of(Arc::new(open), text.len()), opened)
 }
 
-fn of(open: Opener) -> Reader {
+fn of(open: Opener, len: usize) -> Reader {
     let in_order = InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme);
-    Reader::new(open, in_order, Compression::None, TEXT.len() as u64)
+    Reader::new(open, in_order, Compression::None, len as u64)
 }
 
 async fn buffer(pool: &MemoryPool, len: usize) -> PooledBuffer {
@@ -34,7 +34,7 @@ async fn buffer(pool: &MemoryPool, len: usize) -> PooledBuffer {
 
 #[tokio::test]
 async fn one_thread_reads_on_until_all_is_hashed() {
-    let (pool, (reader, opened)) = (MemoryPool::new(1 << 20), reader());
+    let (pool, (reader, opened)) = (MemoryPool::new(1 << 20), reader(TEXT));
     assert_eq!(opened.load(Ordering::Relaxed), 0);
     reader.hash(0, buffer(&pool, 4).await).await.unwrap();
     let again = reader.read(0, buffer(&pool, 2).await).await.unwrap();
@@ -55,7 +55,7 @@ async fn one_thread_reads_on_until_all_is_hashed() {
 async fn no_command_is_lost_while_a_thread_ends() {
     let pool = MemoryPool::new(1 << 20);
     for _ in 0..500 {
-        let (reader, _) = reader();
+        let (reader, _) = reader(TEXT);
         let (whole, part) = (buffer(&pool, 8).await, buffer(&pool, 8).await);
         let other = reader.clone();
         let read = tokio::spawn(async move { other.read(0, part).await });
@@ -69,7 +69,7 @@ async fn what_can_not_be_opened_is_told_to_who_reads_first() {
     let pool = MemoryPool::new(1 << 20);
     let gone = SourceFault::Changed("a.csv is gone".to_owned());
     let fault = gone.clone();
-    let reader = of(Arc::new(move || Err(fault.clone())));
+    let reader = of(Arc::new(move || Err(fault.clone())), TEXT.len());
     let refused = reader.hash_to_end(0, buffer(&pool, 8).await).await;
     assert_eq!(refused.err(), Some(gone));
     // What would be hashed now isn't the object's beginning.
@@ -78,14 +78,7 @@ async fn what_can_not_be_opened_is_told_to_who_reads_first() {
 
 #[tokio::test]
 async fn an_object_of_no_byte_that_was_opened_before_is_read_by_the_same_thread() {
-    let opened = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&opened);
-    let open = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Bytes::new()) as Box<dyn Readable>)
-    };
-    let in_order = InOrder::new(Md5Wanted::No, RecordFormat::default(), Dialect::Crc64Nvme);
-    let reader = Reader::new(Arc::new(open), in_order, Compression::None, 0);
+    let (reader, opened) = reader(b"");
     reader.open().await.unwrap();
     let pool = MemoryPool::new(1 << 20);
     let (hashed, _) = reader.hash_to_end(0, buffer(&pool, 0).await).await.unwrap();
@@ -102,7 +95,7 @@ async fn what_can_not_be_opened_is_told_to_all_who_ask() {
         let _ = gate.lock().map(|gate| gate.recv());
         Err(SourceFault::Changed("a.csv is gone".to_owned()))
     };
-    let (pool, reader) = (MemoryPool::new(1 << 20), of(Arc::new(open)));
+    let (pool, reader) = (MemoryPool::new(1 << 20), of(Arc::new(open), TEXT.len()));
     let (one, two) = (buffer(&pool, 8).await, buffer(&pool, 8).await);
     let reads = futures::future::join(reader.read(0, one), reader.read(0, two));
     // Both have asked before one thread answers both.

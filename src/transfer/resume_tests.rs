@@ -97,6 +97,11 @@ async fn resumes(len: usize, part: usize, stored: &[Stored]) {
     assert_eq!(server.logged(&["s3_CreateMultipartUpload ", "f00.csv"]), 1);
 }
 
+/// The parts of a file that has two.
+fn halves(file: &Bytes) -> [(i32, Bytes); 2] {
+    [(1, file.slice(..PART)), (2, file.slice(PART..))]
+}
+
 /// A ledger by which Complete was about to be sent for `upload`, of all of `file`.
 fn completing(upload: &UploadId, file: &Bytes) -> Arc<MemoryLedger> {
     let lines = file.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -134,7 +139,7 @@ async fn what_an_upload_lost_before_complete_is_sent_again() {
 async fn where_nobody_lists_the_parts_whether_it_is_complete_stays_open() {
     let server = Server::start().await;
     let file = records(2 * PART, 73);
-    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let parts = halves(&file);
     let upload = earlier(&server, &parts).await;
     let case = Case::new(std::slice::from_ref(&file), ReadBack::WriteOnly);
     let ledger = completing(&upload, &file);
@@ -158,7 +163,7 @@ async fn with_a_key_that_does_not_work_the_access_is_lost_and_nothing_is_settled
     for read_back in [ReadBack::WriteOnly, ReadBack::Granted] {
         let server = Server::start().await;
         let file = records(2 * PART, 79);
-        let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+        let parts = halves(&file);
         let upload = earlier(&server, &parts).await;
         let case = Case::new(std::slice::from_ref(&file), read_back);
         let ledger = completing(&upload, &file);
@@ -175,10 +180,13 @@ async fn with_a_key_that_does_not_work_the_access_is_lost_and_nothing_is_settled
     }
 }
 
+/// What a policy answers that grants nothing.
+const DENIED: Way = Way::Refused("403 Forbidden", "AccessDenied");
+
 /// The bucket, whose policy lets nobody list parts.
 async fn unlisted(server: &Server) -> Forgetful {
     Forgetful::deciding(server, |line| match is_list_parts(line) {
-        true => Way::Refused("403 Forbidden", "AccessDenied"),
+        true => DENIED,
         false => Way::Through,
     })
     .await
@@ -212,7 +220,7 @@ async fn where_nobody_lists_the_parts_an_object_of_ours_is_found_by_looking() {
 async fn where_nobody_lists_the_parts_and_nothing_is_there_the_object_starts_again() {
     let server = Server::start().await;
     let file = records(2 * PART, 75);
-    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let parts = halves(&file);
     let upload = earlier(&server, &parts).await;
     let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
     let proxy = unlisted(&server).await;
@@ -226,7 +234,7 @@ async fn where_nobody_lists_the_parts_and_nothing_is_there_the_object_starts_aga
 async fn where_nobody_lists_the_parts_somebody_elses_object_is_told_by_looking() {
     let server = Server::start().await;
     let file = records(2 * PART, 76);
-    let parts = [(1, file.slice(..PART)), (2, file.slice(PART..))];
+    let parts = halves(&file);
     let upload = earlier(&server, &parts).await;
     server.put("f00.csv", b"theirs").await;
     let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
@@ -249,7 +257,7 @@ async fn where_nobody_lists_the_parts_nor_may_look_it_stays_open() {
     let case = Case::new(std::slice::from_ref(&file), ReadBack::Granted);
     let proxy = Forgetful::deciding(&server, |line| {
         match is_list_parts(line) || line.starts_with("HEAD ") {
-            true => Way::Refused("403 Forbidden", "AccessDenied"),
+            true => DENIED,
             false => Way::Through,
         }
     })
@@ -270,7 +278,7 @@ async fn conflict_behind_a_lost_answer(server: &Server) -> Forgetful {
     let completes = std::sync::atomic::AtomicUsize::new(0);
     Forgetful::deciding(server, move |line| {
         if is_list_parts(line) {
-            return Way::Refused("403 Forbidden", "AccessDenied");
+            return DENIED;
         }
         match is_complete(line).then(|| completes.fetch_add(1, Ordering::SeqCst)) {
             Some(0) => Way::AnswerLost,
